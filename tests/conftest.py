@@ -1,0 +1,28 @@
+"""Fixtures that every test may ask for."""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from exchange.runner import embedded, supervisor
+
+
+@pytest.fixture(scope="session")
+def chain_rpc() -> Iterator[str]:
+    """A fresh anvil chain on loopback for this test run; yields its RPC address."""
+    port = supervisor.free_ports(1, start=28545)[0]
+    process = subprocess.Popen(embedded.anvil_command(port=port, state=None))
+    ready = supervisor.port_answers(port)
+    try:
+        for _ in range(200):
+            try:
+                if ready():
+                    break
+            except OSError:
+                if process.poll() is not None:
+                    pytest.fail("anvil did not start")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
