@@ -1,0 +1,59 @@
+"""Reads of the ledger's tables that more than one caller needs."""
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+if TYPE_CHECKING:
+    from ledger.models import Checkpoint, Disclosure, Entry, Leaf, Tile
+
+
+class EntryQuerySet(models.QuerySet["Entry"]):
+    """Entries, by what they are about."""
+
+    def about(self, subject: str) -> "EntryQuerySet":
+        """The entries of one subject, in log order; those not sequenced yet come last."""
+        return self.filter(subject=subject).order_by(models.F("leaf__index").asc(nulls_last=True), "pk")
+
+    def with_evidence(self) -> "EntryQuerySet":
+        """Entries together with their leaf and disclosure, in one query."""
+        return self.select_related("leaf", "disclosure")
+
+
+class LeafQuerySet(models.QuerySet["Leaf"]):
+    """Leaves of the log."""
+
+    def last_of(self, subjects: set[str]) -> dict[str, bytes]:
+        """The hash of each subject's newest leaf; subjects without one are absent."""
+        rows = (
+            self.filter(entry__subject__in=subjects)
+            .order_by("entry__subject", "-index")
+            .distinct("entry__subject")
+            .values_list("entry__subject", "leaf_hash")
+        )
+        return {subject: bytes(leaf_hash) for subject, leaf_hash in rows}
+
+
+class TileQuerySet(models.QuerySet["Tile"]):
+    """Tiles of the hash tree."""
+
+    def data_of(self, level: int, index: int) -> bytes:
+        """The hashes stored in one tile; empty bytes where there is none yet."""
+        found = self.filter(level=level, index=index).values_list("data", flat=True).first()
+        return b"" if found is None else bytes(found)
+
+
+class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
+    """Signed checkpoints."""
+
+    def latest_or_none(self) -> "Checkpoint | None":
+        """The checkpoint over the most leaves."""
+        return self.order_by("-size").first()
+
+
+class DisclosureQuerySet(models.QuerySet["Disclosure"]):
+    """What the commitments open to."""
+
+    def readable(self) -> "DisclosureQuerySet":
+        """Those that have not been erased."""
+        return self.filter(payload__isnull=False)
