@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from django.db import models
 
 if TYPE_CHECKING:
-    from ledger.models import Checkpoint, Disclosure, Entry, Leaf, Tile
+    from ledger import models as tables
 
 
-class EntryQuerySet(models.QuerySet["Entry"]):
+class EntryQuerySet(models.QuerySet["tables.Entry"]):
     """Entries, by what they are about."""
 
     def about(self, subject: str) -> "EntryQuerySet":
@@ -20,7 +20,7 @@ class EntryQuerySet(models.QuerySet["Entry"]):
         return self.select_related("leaf", "disclosure")
 
 
-class LeafQuerySet(models.QuerySet["Leaf"]):
+class LeafQuerySet(models.QuerySet["tables.Leaf"]):
     """Leaves of the log."""
 
     def last_of(self, subjects: set[str]) -> dict[str, bytes]:
@@ -34,7 +34,7 @@ class LeafQuerySet(models.QuerySet["Leaf"]):
         return {subject: bytes(leaf_hash) for subject, leaf_hash in rows}
 
 
-class TileQuerySet(models.QuerySet["Tile"]):
+class TileQuerySet(models.QuerySet["tables.Tile"]):
     """Tiles of the hash tree."""
 
     def data_of(self, level: int, index: int) -> bytes:
@@ -43,15 +43,15 @@ class TileQuerySet(models.QuerySet["Tile"]):
         return b"" if found is None else bytes(found)
 
 
-class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
+class CheckpointQuerySet(models.QuerySet["tables.Checkpoint"]):
     """Signed checkpoints."""
 
-    def latest_or_none(self) -> "Checkpoint | None":
+    def latest_or_none(self) -> "tables.Checkpoint | None":
         """The checkpoint over the most leaves."""
         return self.order_by("-size").first()
 
 
-class DisclosureQuerySet(models.QuerySet["Disclosure"]):
+class DisclosureQuerySet(models.QuerySet["tables.Disclosure"]):
     """What the commitments open to."""
 
     def readable(self) -> "DisclosureQuerySet":
