@@ -1,6 +1,7 @@
 """Fixtures that every test may ask for."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,7 @@ def chain_rpc() -> Iterator[str]:
             except OSError:
                 if process.poll() is not None:
                     pytest.fail("anvil did not start")
+            time.sleep(0.02)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -1,0 +1,70 @@
+"""Canonical JSON and the strict reader."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.proofs import canonical
+from ledger.proofs.errors import VerificationError
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-canonical.MAX_SAFE_INTEGER, canonical.MAX_SAFE_INTEGER)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+    max_leaves=12,
+)
+
+
+def test_members_are_ordered_by_utf_16_code_units_as_in_rfc_8785_3_2_3():
+    value = {"€": 1, "\r": 2, "\ufb33": 3, "1": 4, "😀": 5, "\x80": 6, "ö": 7}
+
+    assert list(json.loads(canonical.canonicalize(value))) == ["\r", "1", "\x80", "ö", "€", "😀", "\ufb33"]
+
+
+@given(VALUES)
+def test_reading_what_was_written_gives_the_value_and_the_same_bytes(value):
+    written = canonical.canonicalize(value)
+
+    assert canonical.parse_canonical(written) == value
+    assert canonical.canonicalize(json.loads(json.dumps(value))) == written
+
+
+@pytest.mark.parametrize(
+    ("_case", "data"),
+    [
+        ("duplicate member", b'{"a":1,"a":2}'),
+        ("NaN", b"[NaN]"),
+        ("float", b"[1.5]"),
+        ("exponent", b"[1e3]"),
+        ("integer beyond 2^53", b"[9007199254740993]"),
+        ("invalid UTF-8", b'["\xff"]'),
+        ("byte order mark", b'\xef\xbb\xbf{"a":1}'),
+        ("lone surrogate", b'["\\ud800"]'),
+        ("trailing bytes", b"{} {}"),
+        ("very deep", b"[" * 5000 + b"]" * 5000),
+        ("empty", b""),
+    ],
+)
+def test_what_readers_may_disagree_on_is_refused(_case, data):
+    with pytest.raises(VerificationError):
+        canonical.parse_canonical(data)
+
+
+def test_white_space_and_order_are_not_canonical():
+    assert canonical.parse(b'{"b": 1, "a": 2}') == {"a": 2, "b": 1}
+    with pytest.raises(VerificationError) as refusal:
+        canonical.parse_canonical(b'{"b":1,"a":2}')
+    assert refusal.value.code == "NOT_CANONICAL"
+
+
+def test_a_large_document_is_refused_before_it_is_read():
+    with pytest.raises(VerificationError) as refusal:
+        canonical.parse(b"[" + b" " * 100 + b"]", max_bytes=64)
+    assert refusal.value.code == "JSON_TOO_LARGE"
+
+
+def test_floats_cannot_be_written():
+    with pytest.raises(VerificationError):
+        canonical.canonicalize({"a": 0.1})
