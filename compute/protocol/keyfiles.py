@@ -106,7 +106,12 @@ def save(keys: KeyFile, path: Path, *, passphrase: str | None = None) -> None:
     else:
         salt, nonce = secrets.token_bytes(16), secrets.token_bytes(12)
         sealed = ChaCha20Poly1305(_derive(passphrase, salt)).encrypt(nonce, secret, keys.name.encode())
-        body |= {"protection": "scrypt-chacha20poly1305", "salt": _b64(salt), "nonce": _b64(nonce), "keys": _b64(sealed)}
+        body |= {
+            "protection": "scrypt-chacha20poly1305",
+            "salt": _b64(salt),
+            "nonce": _b64(nonce),
+            "keys": _b64(sealed),
+        }
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

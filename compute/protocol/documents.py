@@ -1,0 +1,629 @@
+"""Every document that travels between members, nodes and the exchange: constructors and closed validators.
+
+`documents.request(…)` makes an unsigned request, `documents.check_request(document)` refuses anything that
+is not exactly one (signed or not). Signatures are `ledger.proofs.statements`' work.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from compute.protocol import operations, shapes
+from compute.protocol.shapes import CODE, COLUMN, ENGINE, HEX32, HEX64, SEALING_KEY, SLUG, DocumentInvalid, refuse
+from ledger.proofs import canonical, statements
+from ledger.proofs.errors import VerificationError
+
+__all__ = ["DocumentInvalid"]  # callers catch it by this name
+
+Document = dict[str, Any]
+
+KEY_CARD = "hengshu/key-card/v1"
+CONTRACT = "hengshu/contract/v1"
+REQUEST = "hengshu/computation-request/v1"
+CONSENT = "hengshu/consent/v1"
+JOB = "hengshu/job/v1"
+AUTHORIZATION = "hengshu/authorization/v1"
+LINK_OFFER = "hengshu/link-offer/v1"
+EXECUTION_REPORT = "hengshu/execution-report/v1"
+REVOCATION = "hengshu/revocation/v1"
+NODE_MESSAGE = "hengshu/node-message/v1"
+RECEIPT_BUNDLE = "hengshu/receipt-bundle/v1"
+TRUST_POLICY = "hengshu/trust-policy/v1"
+
+MAX_DOCUMENT_BYTES = 256 * 1024
+MAX_BUNDLE_BYTES = 4 * 1024 * 1024
+MAX_PART_BYTES = 4 * 1024 * 1024  # one sealed part; a contract's output.max_bytes is lower
+TRANSPORT = "mutual TLS 1.3, one-job pinned certificates"
+VERBS = ("poll", "consent", "claim", "offer", "progress", "refuse", "fail", "submit")
+OUTCOMES = ("completed", "refused", "failed")
+
+_ORG, _CONTRACT, _COMPUTATION = shapes.urn("org"), shapes.urn("contract"), shapes.urn("computation")
+_PEM = shapes.pattern(
+    r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{100,900}\n-----END CERTIFICATE-----\n", "one PEM certificate"
+)
+_HOST_PORT = shapes.pattern(r"[A-Za-z0-9.\-\[\]:]{1,200}:[0-9]{1,5}", "host:port")
+_PARTY = shapes.members(
+    {
+        "organization": _ORG,
+        "rank": shapes.integer(0, 15),
+        "role": shapes.choice("data", "compute"),
+        "dataset": shapes.optional(COLUMN),
+        "dataset_commitment": shapes.optional(HEX64),
+    }
+)
+_LEARNED = shapes.members({"role": shapes.text(1, 80), "zh": shapes.text(1, 1000), "en": shapes.text(1, 2000)})
+_ANCHOR = shapes.members(
+    {
+        "chain_id": shapes.integer(1),
+        "contract_address": shapes.ADDRESS,
+        "size": shapes.integer(1),
+        "root": HEX64,
+        "block_number": shapes.integer(0),
+        "block_hash": shapes.pattern(r"(0x)?[0-9a-f]{64}", "a block hash in hex"),
+        "transaction": shapes.pattern(r"(0x)?[0-9a-f]{64}", "a transaction hash in hex"),
+    }
+)
+_ENTRY_PROOF = shapes.members(
+    {
+        "leaf": shapes.text(1, 4096),
+        "payload": shapes.anything,
+        "salt": shapes.pattern(r"([0-9a-f]{2}){16,32}", "16 to 32 bytes of hex"),
+        "index": shapes.integer(0),
+        "path": shapes.list_of(HEX64, high=64),
+    }
+)
+
+_SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
+    KEY_CARD: {
+        "name": shapes.text(1, 100),
+        "document_key": shapes.document_key,
+        "chain_address": shapes.ADDRESS,
+        "sealing_key": SEALING_KEY,
+        "created": shapes.time,
+    },
+    REQUEST: {
+        "id": _COMPUTATION,
+        "contract": _CONTRACT,
+        "terms_digest": HEX64,
+        "operation": SLUG,
+        "parameters": shapes.anything,
+        "purpose": SLUG,
+        "created": shapes.time,
+        "expires": shapes.time,
+    },
+    CONSENT: {
+        "id": shapes.urn("consent"),
+        "computation": _COMPUTATION,
+        "request_digest": HEX64,
+        "contract": _CONTRACT,
+        "terms_digest": HEX64,
+        "organization": _ORG,
+        "basis": shapes.choice("standing", "per_run"),
+        "decision": shapes.choice("granted", "refused"),
+        "reason": shapes.text(0, 400),
+        "issued": shapes.time,
+        "expires": shapes.time,
+    },
+    JOB: {
+        "id": _COMPUTATION,
+        "request_digest": HEX64,
+        "contract": _CONTRACT,
+        "terms_digest": HEX64,
+        "operation": SLUG,
+        "engine": ENGINE,
+        "parties": shapes.list_of(_PARTY, low=1, high=16),
+        "result": shapes.members({"organization": _ORG, "sealing_key": SEALING_KEY}),
+        "min_group": shapes.integer(operations.MINIMUM_GROUP, 1_000_000),
+        "not_before": shapes.time,
+        "expires": shapes.time,
+        "deadline_seconds": shapes.integer(1, 86_400),
+    },
+    AUTHORIZATION: {
+        "computation": _COMPUTATION,
+        "contract": _CONTRACT,
+        "terms_digest": HEX64,
+        "request_digest": HEX64,
+        "job_digest": HEX64,
+        "consents": shapes.list_of(HEX64, high=32, distinct=True),
+        "policy_rule": shapes.text(1, 40),
+        "policy_version": shapes.integer(1, 1_000_000),
+        "reviewed_by": shapes.list_of(shapes.text(1, 60), high=8),
+    },
+    LINK_OFFER: {
+        "computation": _COMPUTATION,
+        "job_digest": HEX64,
+        "organization": _ORG,
+        "rank": shapes.integer(0, 15),
+        "addresses": shapes.list_of(_HOST_PORT, low=3, high=3, distinct=True),
+        "certificate": _PEM,
+        "expires": shapes.time,
+    },
+    EXECUTION_REPORT: {
+        "sequence": shapes.integer(1),
+        "previous": shapes.optional(HEX64),
+        "computation": _COMPUTATION,
+        "contract": _CONTRACT,
+        "terms_digest": HEX64,
+        "request_digest": HEX64,
+        "job_digest": HEX64,
+        "organization": _ORG,
+        "rank": shapes.integer(0, 15),
+        "outcome": shapes.choice(*OUTCOMES),
+        "code": shapes.optional(CODE),
+        "stage": SLUG,
+        "unit": shapes.choice("per_call"),
+        "units": shapes.integer(0, 1),
+        "engine": shapes.members(
+            {
+                "id": ENGINE,
+                "protocol": shapes.text(1, 200),
+                "adversary_model": shapes.text(1, 200),
+                "transport": shapes.text(1, 200),
+                "software": shapes.map_of(shapes.text(1, 100), names=shapes.text(1, 60), high=32),
+            }
+        ),
+        "gate": shapes.members(
+            {
+                "tier": shapes.integer(1, 2),
+                "min_group": shapes.integer(operations.MINIMUM_GROUP, 1_000_000),
+                "rule": shapes.text(1, 100),
+            }
+        ),
+        "datasets": shapes.list_of(shapes.members({"dataset": COLUMN, "commitment": HEX64}), high=16),
+        "part": shapes.optional(
+            shapes.members(
+                {"digest": HEX64, "size_bytes": shapes.integer(1, MAX_PART_BYTES), "suite": shapes.text(1, 100)}
+            )
+        ),
+        "learned": shapes.list_of(_LEARNED, high=16),
+        "started": shapes.time,
+        "finished": shapes.time,
+    },
+    REVOCATION: {
+        "contract": _CONTRACT,
+        "terms_digest": HEX64,
+        "organization": _ORG,
+        "sequence": shapes.integer(1),
+        "issued": shapes.time,
+        "reason": shapes.text(0, 400),
+    },
+    NODE_MESSAGE: {
+        "organization": _ORG,
+        "verb": shapes.choice(*VERBS),
+        "audience": shapes.document_key,
+        "created": shapes.time,
+        "nonce": HEX32,
+        "body": shapes.map_of(shapes.anything, names=SLUG, high=16),
+    },
+    RECEIPT_BUNDLE: {
+        "number": shapes.pattern(r"UMR-[0-9A-Z-]{4,40}", "a number such as UMR-HS-202611-0000010"),
+        "computation": _COMPUTATION,
+        "documents": shapes.members(
+            {
+                "contract": shapes.anything,
+                "request": shapes.anything,
+                "job": shapes.anything,
+                "consents": shapes.list_of(shapes.anything, high=32),
+                "reports": shapes.list_of(shapes.anything, low=1, high=16),
+            }
+        ),
+        "entries": shapes.list_of(_ENTRY_PROOF, low=1, high=64),
+        "checkpoint": lambda value, path: _check_note(value, path),
+        "anchor": shapes.optional(_ANCHOR),
+        "charge": shapes.members(
+            {
+                "unit_price_fen": shapes.integer(0),
+                "units": shapes.integer(0, 1_000_000),
+                "amount_fen": shapes.integer(0),
+                "currency": shapes.choice("CNY"),
+            }
+        ),
+    },
+    TRUST_POLICY: {
+        "exchange_document_key": shapes.document_key,
+        "log_origin": shapes.text(1, 200),
+        "log_key": shapes.text(1, 400),
+        "chain": shapes.optional(shapes.members({"chain_id": shapes.integer(1), "contract_address": shapes.ADDRESS})),
+    },
+}
+
+
+def _check_note(value: Any, path: str) -> None:
+    if not isinstance(value, str) or not 1 <= len(value) <= 16_384:
+        raise refuse(path, "must be a signed note")
+
+
+# --- constructors: unsigned documents, each checked before it is returned ----------------------------------
+
+
+def request(
+    *,
+    computation: str,
+    terms: Mapping[str, Any],
+    operation: str,
+    parameters: Mapping[str, Any],
+    created: datetime,
+    expires: datetime,
+) -> Document:
+    """A buyer's computation request under a contract; its id is the computation and its idempotency key."""
+    document = {
+        "type": REQUEST,
+        "id": computation,
+        "contract": terms["id"],
+        "terms_digest": statements.digest(terms),
+        "operation": operation,
+        "parameters": dict(parameters),
+        "purpose": terms["purpose"]["code"],
+        "created": shapes.write_time(created),
+        "expires": shapes.write_time(expires),
+    }
+    check_request(document)
+    return document
+
+
+def consent(
+    *,
+    consent_id: str,
+    request: Mapping[str, Any],
+    organization: str,
+    basis: str,
+    decision: str,
+    issued: datetime,
+    expires: datetime,
+    reason: str = "",
+) -> Document:
+    """A provider's or compute party's decision on one request."""
+    document = {
+        "type": CONSENT,
+        "id": consent_id,
+        "computation": request["id"],
+        "request_digest": statements.digest(request),
+        "contract": request["contract"],
+        "terms_digest": request["terms_digest"],
+        "organization": organization,
+        "basis": basis,
+        "decision": decision,
+        "reason": reason,
+        "issued": shapes.write_time(issued),
+        "expires": shapes.write_time(expires),
+    }
+    check_consent(document)
+    return document
+
+
+def job(
+    *,
+    request: Mapping[str, Any],
+    terms: Mapping[str, Any],
+    not_before: datetime,
+    expires: datetime,
+    deadline_seconds: int,
+) -> Document:
+    """The exchange's job: everything in it follows from terms and request, but the times."""
+    document = {
+        "type": JOB,
+        **job_core(request=request, terms=terms),
+        "not_before": shapes.write_time(not_before),
+        "expires": shapes.write_time(expires),
+        "deadline_seconds": deadline_seconds,
+    }
+    check_job(document)
+    return document
+
+
+def job_core(*, request: Mapping[str, Any], terms: Mapping[str, Any]) -> Document:
+    """The members of a job that terms and request fix; a node compares them one by one."""
+    receiver = next(party for party in terms["parties"] if party["organization"] == terms["output"]["receiver"])
+    return {
+        "id": request["id"],
+        "request_digest": statements.digest(request),
+        "contract": terms["id"],
+        "terms_digest": statements.digest(terms),
+        "operation": request["operation"],
+        "engine": terms["computation"]["engines"][request["operation"]],
+        "parties": operations.parties(terms, operation=request["operation"], parameters=request["parameters"]),
+        "result": {"organization": receiver["organization"], "sealing_key": receiver["sealing_key"]},
+        "min_group": operations.effective_min_group(terms, request["parameters"]),
+    }
+
+
+def authorization(
+    *,
+    job: Mapping[str, Any],
+    consents: Sequence[Mapping[str, Any]],
+    policy_rule: str,
+    policy_version: int,
+    reviewed_by: Sequence[str] = (),
+) -> Document:
+    """The payload of the ledger entry `computation.authorized`."""
+    document = {
+        "type": AUTHORIZATION,
+        "computation": job["id"],
+        "contract": job["contract"],
+        "terms_digest": job["terms_digest"],
+        "request_digest": job["request_digest"],
+        "job_digest": statements.digest(job),
+        "consents": sorted(statements.digest(item) for item in consents),
+        "policy_rule": policy_rule,
+        "policy_version": policy_version,
+        "reviewed_by": list(reviewed_by),
+    }
+    check_authorization(document)
+    return document
+
+
+def link_offer(
+    *,
+    job: Mapping[str, Any],
+    organization: str,
+    rank: int,
+    addresses: Sequence[str],
+    certificate: str,
+    expires: datetime,
+) -> Document:
+    """Where one party listens for one job, and the certificate its peers pin."""
+    document = {
+        "type": LINK_OFFER,
+        "computation": job["id"],
+        "job_digest": statements.digest(job),
+        "organization": organization,
+        "rank": rank,
+        "addresses": list(addresses),
+        "certificate": certificate,
+        "expires": shapes.write_time(expires),
+    }
+    check_link_offer(document)
+    return document
+
+
+def execution_report(
+    *,
+    job: Mapping[str, Any],
+    organization: str,
+    rank: int,
+    sequence: int,
+    previous: str | None,
+    outcome: str,
+    code: str | None,
+    stage: str,
+    engine: Mapping[str, Any],
+    gate: Mapping[str, Any],
+    datasets: Sequence[Mapping[str, str]],
+    part: Mapping[str, Any] | None,
+    learned: Sequence[Mapping[str, str]],
+    started: datetime,
+    finished: datetime,
+) -> Document:
+    """A node's account of one run; units is 1 for a completed run and 0 otherwise."""
+    document = {
+        "type": EXECUTION_REPORT,
+        "sequence": sequence,
+        "previous": previous,
+        "computation": job["id"],
+        "contract": job["contract"],
+        "terms_digest": job["terms_digest"],
+        "request_digest": job["request_digest"],
+        "job_digest": statements.digest(job),
+        "organization": organization,
+        "rank": rank,
+        "outcome": outcome,
+        "code": code,
+        "stage": stage,
+        "unit": "per_call",
+        "units": 1 if outcome == "completed" else 0,
+        "engine": dict(engine),
+        "gate": dict(gate),
+        "datasets": [dict(item) for item in datasets],
+        "part": None if part is None else dict(part),
+        "learned": [dict(item) for item in learned],
+        "started": shapes.write_time(started),
+        "finished": shapes.write_time(finished),
+    }
+    check_execution_report(document)
+    return document
+
+
+def revocation(
+    *, contract: str, terms_digest: str, organization: str, sequence: int, issued: datetime, reason: str = ""
+) -> Document:
+    """A provider's end of a contract; sequence numbers only grow, so an older one never wins."""
+    document = {
+        "type": REVOCATION,
+        "contract": contract,
+        "terms_digest": terms_digest,
+        "organization": organization,
+        "sequence": sequence,
+        "issued": shapes.write_time(issued),
+        "reason": reason,
+    }
+    check_revocation(document)
+    return document
+
+
+def node_message(
+    *, organization: str, verb: str, audience: str, created: datetime, nonce: str, body: Mapping[str, Any]
+) -> Document:
+    """The envelope of every request from a node to the exchange."""
+    document = {
+        "type": NODE_MESSAGE,
+        "organization": organization,
+        "verb": verb,
+        "audience": audience,
+        "created": shapes.write_time(created),
+        "nonce": nonce,
+        "body": dict(body),
+    }
+    check_node_message(document)
+    return document
+
+
+def receipt_bundle(
+    *,
+    number: str,
+    computation: str,
+    contract: Mapping[str, Any],
+    request: Mapping[str, Any],
+    job: Mapping[str, Any],
+    consents: Sequence[Mapping[str, Any]],
+    reports: Sequence[Mapping[str, Any]],
+    entries: Sequence[Mapping[str, Any]],
+    checkpoint: str,
+    anchor: Mapping[str, Any] | None,
+    charge: Mapping[str, Any],
+) -> Document:
+    """What a buyer keeps: all signed documents of one run and their proofs against one checkpoint."""
+    document = {
+        "type": RECEIPT_BUNDLE,
+        "number": number,
+        "computation": computation,
+        "documents": {
+            "contract": dict(contract),
+            "request": dict(request),
+            "job": dict(job),
+            "consents": [dict(item) for item in consents],
+            "reports": [dict(item) for item in reports],
+        },
+        "entries": [dict(item) for item in entries],
+        "checkpoint": checkpoint,
+        "anchor": None if anchor is None else dict(anchor),
+        "charge": dict(charge),
+    }
+    check_receipt_bundle(document)
+    return document
+
+
+def trust_policy(
+    *, exchange_document_key: str, log_origin: str, log_key: str, chain: Mapping[str, Any] | None
+) -> Document:
+    """What a member keeps to verify everything offline."""
+    document = {
+        "type": TRUST_POLICY,
+        "exchange_document_key": exchange_document_key,
+        "log_origin": log_origin,
+        "log_key": log_key,
+        "chain": None if chain is None else dict(chain),
+    }
+    check_trust_policy(document)
+    return document
+
+
+# --- validators: raise DocumentInvalid (or an error of operations) and return None ------------------------
+
+
+def check_key_card(document: Any) -> None:
+    """Check the shape of a key card."""
+    _check(document, KEY_CARD)
+
+
+def check_request(document: Any) -> None:
+    """Check a computation request: shape, known operation, its parameters, times in order."""
+    _check(document, REQUEST)
+    operations.check_parameters(document["operation"], document["parameters"])
+    _check_order(document, "created", "expires")
+
+
+def check_consent(document: Any) -> None:
+    """Check the shape and the times of a consent."""
+    _check(document, CONSENT)
+    _check_order(document, "issued", "expires")
+
+
+def check_job(document: Any) -> None:
+    """Check a job: shape, ranks 0, 1, 2 … with distinct parties, data parties with data, times in order."""
+    _check(document, JOB)
+    parties = document["parties"]
+    if [party["rank"] for party in parties] != list(range(len(parties))):
+        raise refuse("parties", "must be listed by rank from 0")
+    if len({party["organization"] for party in parties}) != len(parties):
+        raise refuse("parties", "must be distinct organisations")
+    for index, party in enumerate(parties):
+        has_data = party["role"] == "data"
+        if (party["dataset"] is not None) != has_data or (party["dataset_commitment"] is not None) != has_data:
+            raise refuse(f"parties[{index}]", "a data party names its dataset and commitment, a compute party none")
+    _check_order(document, "not_before", "expires")
+
+
+def check_authorization(document: Any) -> None:
+    """Check the payload of a `computation.authorized` entry."""
+    _check(document, AUTHORIZATION)
+    if document["consents"] != sorted(document["consents"]):
+        raise refuse("consents", "must be sorted")
+
+
+def check_link_offer(document: Any) -> None:
+    """Check the shape of a link offer."""
+    _check(document, LINK_OFFER)
+
+
+def check_execution_report(document: Any) -> None:
+    """Check a report: shape, and that outcome, code, units and part fit together."""
+    _check(document, EXECUTION_REPORT)
+    completed = document["outcome"] == "completed"
+    if completed != (document["code"] is None):
+        raise refuse("code", "is null for a completed run and a code otherwise")
+    if document["units"] != (1 if completed else 0):
+        raise refuse("units", "is 1 for a completed run and 0 otherwise")
+    if completed != (document["part"] is not None):
+        raise refuse("part", "is present for a completed run only")
+    if (document["sequence"] == 1) != (document["previous"] is None):
+        raise refuse("previous", "is null for the first report of a node only")
+
+
+def check_revocation(document: Any) -> None:
+    """Check the shape of a revocation."""
+    _check(document, REVOCATION)
+
+
+def check_node_message(document: Any) -> None:
+    """Check the envelope of a node's request; the body is checked by its verb."""
+    _check(document, NODE_MESSAGE, max_bytes=8 * 1024 * 1024)
+
+
+def check_receipt_bundle(document: Any) -> None:
+    """Check the shape of a bundle; its proofs are `ledger.proofs.receipts`' work."""
+    _check(document, RECEIPT_BUNDLE, max_bytes=MAX_BUNDLE_BYTES)
+
+
+def check_trust_policy(document: Any) -> None:
+    """Check the shape of a trust policy."""
+    _check(document, TRUST_POLICY)
+
+
+def parse(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Document:
+    """Read one document from outside: strict JSON, an object, bounded size.
+
+    Raises:
+        DocumentInvalid: not strict JSON, not an object, or too large.
+    """
+    try:
+        value = canonical.parse(data, max_bytes=max_bytes)
+    except VerificationError as error:
+        raise refuse("document", error.message) from error
+    if not isinstance(value, dict):
+        raise refuse("document", "must be an object")
+    return value
+
+
+def check_object(document: Any, kind: str, shape: shapes.Shape, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> None:
+    """Check type, proof form, size and the closed members of a document of one kind."""
+    if not isinstance(document, dict):
+        raise refuse("document", "must be an object")
+    if document.get("type") != kind:
+        raise refuse("type", f"must be {kind}")
+    try:
+        if len(canonical.canonicalize(document)) > max_bytes:
+            raise refuse("document", f"is larger than {max_bytes} bytes")
+        for proof in statements.proofs(document):
+            statements.signer(proof)
+    except VerificationError as error:
+        raise refuse("proof" if error.code == "PROOF_INVALID" else "document", error.message) from error
+    shape({name: value for name, value in document.items() if name not in ("type", "proof")}, "")
+
+
+def _check(document: Any, kind: str, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> None:
+    check_object(document, kind, shapes.members(_SHAPES[kind]), max_bytes=max_bytes)
+
+
+def _check_order(document: Mapping[str, Any], first: str, second: str) -> None:
+    if shapes.parse_time(document[first]) >= shapes.parse_time(document[second]):
+        raise refuse(second, f"must be later than {first}")
