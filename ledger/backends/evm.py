@@ -1,0 +1,233 @@
+"""An Ethereum-compatible chain over JSON-RPC, by web3. The only module that imports it.
+
+Legacy transactions with an explicit gas price: they mean the same on anvil, Besu and FISCO-BCOS
+(which knows no eth_feeHistory). Retries are off and time-outs short, so that a frozen chain node
+holds a worker for seconds, not minutes.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import coincurve
+import requests
+import rlp
+from eth_account import Account
+from web3 import HTTPProvider, Web3
+from web3.exceptions import ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
+
+from ledger.backends.base import (
+    AnchoredRoot,
+    Call,
+    ChainIdentity,
+    ChainRefused,
+    ChainUnreachable,
+    GrantState,
+    Inclusion,
+    LedgerBackend,
+    SignedTransaction,
+)
+from ledger.chain import artifact
+
+TIMEOUT_SECONDS = 3.0
+_GWEI = 10**9
+_DEVELOPMENT_BALANCE = hex(10**24)
+# Upper bounds per function; measured use is about a third (docs/subsystems/ledger.md has the table).
+_GAS = {"anchor": 400_000, "grant_by_signature": 400_000, "revoke_by_signature": 200_000, "meter": 150_000}
+_DEPLOYMENT_GAS = 6_000_000
+_HARMLESS = ("already known", "nonce too low", "already imported", "known transaction", "alreadyknown")
+
+T = TypeVar("T")
+_backends: dict[tuple[int, str], "EVMBackend"] = {}
+
+
+def evm_backend(url: str) -> "EVMBackend":
+    """The backend of this process for an endpoint; a forked worker gets one of its own."""
+    place = (os.getpid(), url)
+    if place not in _backends:
+        _backends[place] = EVMBackend(url)
+    return _backends[place]
+
+
+class EVMBackend(LedgerBackend):
+    """Speaks to one JSON-RPC endpoint."""
+
+    def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        provider = HTTPProvider(
+            url, request_kwargs={"timeout": timeout_seconds}, exception_retry_configuration=None, session=_session()
+        )
+        self._web3 = Web3(provider)
+        self._contract_type = self._web3.eth.contract(abi=artifact()["abi"], bytecode=artifact()["bytecode"])
+
+    def identity(self) -> ChainIdentity:
+        def read() -> ChainIdentity:
+            genesis = self._web3.eth.get_block(0)
+            version = str(self._web3.client_version).lower()
+            return ChainIdentity(
+                chain_id=self._web3.eth.chain_id,
+                genesis_hash=_hex(genesis["hash"]),
+                is_development=version.startswith(("anvil", "hardhat", "ganache")),
+            )
+
+        return _guarded(read)
+
+    def code_hash(self, address: str) -> str:
+        code = _guarded(lambda: bytes(self._web3.eth.get_code(Web3.to_checksum_address(address))))
+        return _hex(Web3.keccak(code)) if code else ""
+
+    def anchored(self, address: str, *, confirmations: int = 0) -> AnchoredRoot:
+        def read() -> AnchoredRoot:
+            block = max(0, self._web3.eth.block_number - confirmations)
+            if confirmations and not self._web3.eth.get_code(Web3.to_checksum_address(address), block):
+                return AnchoredRoot(size=0, root="00" * 32, block_number=block)  # deployed after that block
+            functions = self._contract(address).functions
+            return AnchoredRoot(
+                size=functions.size().call(block_identifier=block),
+                root=bytes(functions.root().call(block_identifier=block)).hex(),
+                block_number=block,
+            )
+
+        return _guarded(read)
+
+    def anchored_event(self, address: str, *, size: int) -> Inclusion | None:
+        def read() -> Inclusion | None:
+            event = self._contract(address).events.Anchored
+            found = event.get_logs(from_block=0, argument_filters={"size": size})
+            if not found:
+                return None
+            newest = found[-1]
+            return Inclusion(
+                transaction_hash=_hex(newest["transactionHash"]),
+                block_number=newest["blockNumber"],
+                block_hash=_hex(newest["blockHash"]),
+                succeeded=True,
+            )
+
+        return _guarded(read)
+
+    def grant(self, address: str, grant_id: str) -> GrantState | None:
+        found = _guarded(lambda: self._contract(address).functions.grants(bytes.fromhex(grant_id[2:])).call())
+        if int(found[0], 16) == 0:
+            return None
+        return GrantState(found[0], bytes(found[1]).hex(), *found[2:])
+
+    def is_voided(self, address: str, *, signer: str, digest: str) -> bool:
+        call = self._contract(address).functions.voided(Web3.to_checksum_address(signer), bytes.fromhex(digest))
+        return bool(_guarded(call.call))
+
+    def nonce(self, account: str) -> int:
+        return _guarded(lambda: int(self._web3.eth.get_transaction_count(Web3.to_checksum_address(account), "latest")))
+
+    def gas_price(self) -> int:
+        def read() -> int:
+            base_fee = self._web3.eth.get_block("latest").get("baseFeePerGas")
+            if base_fee:
+                return int(base_fee) * 2 + _GWEI
+            return int(self._web3.eth.gas_price)
+
+        return _guarded(read)
+
+    def simulate(self, call: Call, *, address: str, sender: str) -> None:
+        transaction: Any = {"from": Web3.to_checksum_address(sender), "gas": _GAS[call.function]}
+        _guarded(lambda: self._contract(address).functions[call.function](*call.arguments).call(transaction))
+
+    def sign(
+        self, call: Call, *, address: str, chain_id: int, key: coincurve.PrivateKey, nonce: int, gas_price: int
+    ) -> SignedTransaction:
+        data = self._contract(address).encode_abi(call.function, args=list(call.arguments))
+        transaction = {
+            "to": Web3.to_checksum_address(address),
+            "data": data,
+            "value": 0,
+            "gas": _GAS[call.function],
+            "gasPrice": gas_price,
+            "nonce": nonce,
+            "chainId": chain_id,
+        }
+        return _sign(transaction, key)
+
+    def sign_deployment(
+        self, arguments: Sequence[Any], *, chain_id: int, key: coincurve.PrivateKey, nonce: int, gas_price: int
+    ) -> SignedTransaction:
+        data = self._contract_type.constructor(*arguments).data_in_transaction
+        transaction = {
+            "data": data,
+            "value": 0,
+            "gas": _DEPLOYMENT_GAS,
+            "gasPrice": gas_price,
+            "nonce": nonce,
+            "chainId": chain_id,
+        }
+        return _sign(transaction, key)
+
+    def gas_price_of(self, raw: str) -> int:
+        return int.from_bytes(rlp.decode(bytes.fromhex(raw[2:]))[1], "big")
+
+    def send(self, raw: str) -> None:
+        try:
+            _guarded(lambda: self._web3.eth.send_raw_transaction(bytes.fromhex(raw[2:])))
+        except ChainRefused as error:
+            if not any(word in error.message.lower() for word in _HARMLESS):
+                raise
+
+    def inclusion(self, transaction_hash: str) -> Inclusion | None:
+        def read() -> Inclusion | None:
+            try:
+                receipt = self._web3.eth.get_transaction_receipt(transaction_hash)  # type: ignore[arg-type]
+            except TransactionNotFound:
+                return None
+            if receipt.get("blockHash") is None:
+                return None
+            return Inclusion(
+                transaction_hash=transaction_hash,
+                block_number=receipt["blockNumber"],
+                block_hash=_hex(receipt["blockHash"]),
+                succeeded=receipt["status"] == 1,
+                contract_address=str(receipt.get("contractAddress") or ""),
+            )
+
+        return _guarded(read)
+
+    def fund(self, account: str) -> None:
+        if not self.identity().is_development:
+            return
+        arguments = [Web3.to_checksum_address(account), _DEVELOPMENT_BALANCE]
+        _guarded(lambda: self._web3.provider.make_request("anvil_setBalance", arguments))  # type: ignore[arg-type]
+
+    def _contract(self, address: str) -> Any:
+        return self._web3.eth.contract(address=Web3.to_checksum_address(address), abi=artifact()["abi"])
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # no proxy from the environment between us and the chain
+    return session
+
+
+def _sign(transaction: dict[str, Any], key: coincurve.PrivateKey) -> SignedTransaction:
+    signed = Account.sign_transaction(transaction, key.secret)
+    return SignedTransaction(
+        raw=_hex(signed.raw_transaction),
+        transaction_hash=_hex(signed.hash),
+        nonce=transaction["nonce"],
+        gas_price=transaction["gasPrice"],
+    )
+
+
+def _guarded(read: Callable[[], T]) -> T:
+    """Turn what web3 and its transport raise into the two errors of a backend."""
+    try:
+        return read()
+    except ContractLogicError as error:
+        reason = str(error.message or "").removeprefix("execution reverted: ").strip() or "REVERTED"
+        raise ChainRefused(f"The contract turned the call down: {reason}.", reason=reason) from error
+    except Web3RPCError as error:
+        raise ChainRefused(f"The chain turned the call down: {error.message}", reason="RPC_ERROR") from error
+    except (requests.RequestException, Web3Exception, ValueError, KeyError, TypeError) as error:
+        raise ChainUnreachable(
+            "The chain endpoint does not answer as a chain; check CHAIN_RPC_URL. It is asked again on the next pass."
+        ) from error
+
+
+def _hex(data: bytes) -> str:
+    return "0x" + bytes(data).hex()
