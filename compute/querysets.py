@@ -1,0 +1,87 @@
+"""Reads of this app's tables that more than one caller needs."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+from compute.states import ComputationState, ConsentState, TaskState
+
+if TYPE_CHECKING:
+    from exchange.members.models import Organization
+
+    from compute import models as tables
+
+
+class ComputationQuerySet(models.QuerySet["tables.Computation"]):
+    """Computations, and how they are locked."""
+
+    def locked(self) -> "ComputationQuerySet":
+        """Rows held until the transaction ends; another worker waits."""
+        return self.select_for_update(no_key=True, of=("self",))
+
+    def locked_if_free(self) -> "ComputationQuerySet":
+        """Rows held until the transaction ends; those another worker holds are left to it."""
+        return self.select_for_update(no_key=True, skip_locked=True, of=("self",))
+
+    def in_states(self, states: Collection[ComputationState]) -> "ComputationQuerySet":
+        return self.filter(state__in=[state.value for state in states])
+
+    def by_ref(self, ref: str) -> "tables.Computation | None":
+        """The computation of a reference, or None."""
+        return self.filter(ref=ref).first()
+
+    def overdue(self, now: datetime) -> "ComputationQuerySet":
+        return self.filter(deadline__lte=now)
+
+    def seen_by(self, organization: "Organization") -> "ComputationQuerySet":
+        """Those an organisation takes part in: as buyer, or as a party of the contract."""
+        involved = models.Q(buyer=organization) | models.Q(consents__organization=organization)
+        return self.filter(involved).distinct()
+
+    def with_parties(self) -> "ComputationQuerySet":
+        return self.select_related("contract", "buyer").prefetch_related(
+            "tasks__organization", "consents__organization"
+        )
+
+
+class ConsentQuerySet(models.QuerySet["tables.Consent"]):
+    """Consents."""
+
+    def awaited_of(self, organization: "Organization") -> "ConsentQuerySet":
+        """What this organisation's node should answer now."""
+        return self.filter(
+            organization=organization,
+            state=ConsentState.PENDING.value,
+            computation__state=ComputationState.CONSENTING.value,
+        )
+
+
+class NodeTaskQuerySet(models.QuerySet["tables.NodeTask"]):
+    """Tasks, and how they are locked."""
+
+    def locked(self) -> "NodeTaskQuerySet":
+        return self.select_for_update(no_key=True, of=("self",))
+
+    def in_states(self, states: Collection[TaskState]) -> "NodeTaskQuerySet":
+        return self.filter(state__in=[state.value for state in states])
+
+    def lapsed(self, now: datetime) -> "NodeTaskQuerySet":
+        """Leased tasks whose lease has run out."""
+        leased = (TaskState.CLAIMED, TaskState.READY, TaskState.RUNNING)
+        return self.in_states(leased).filter(lease_until__lte=now)
+
+
+class DataNodeQuerySet(models.QuerySet["tables.DataNode"]):
+    """Nodes."""
+
+    def heard_since(self, moment: datetime) -> "DataNodeQuerySet":
+        return self.filter(last_seen__gte=moment)
+
+
+class SeenMessageQuerySet(models.QuerySet["tables.SeenMessage"]):
+    """Nonces."""
+
+    def older_than(self, moment: datetime) -> "SeenMessageQuerySet":
+        return self.filter(seen_at__lt=moment)
