@@ -158,6 +158,8 @@ class LogHead(models.Model):
     size = models.BigIntegerField(default=0)
     root = models.CharField(max_length=64)
     epoch = models.PositiveIntegerField(default=1)
+    # Why nothing may be signed: the chain holds what this log does not. Empty while both agree.
+    alarm = models.CharField(max_length=32, blank=True, default="")
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(id=1), name="log_head_is_one_row")]
