@@ -28,3 +28,17 @@ def chain_rpc() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(autouse=True)
+def _own_key_files(request: pytest.FixtureRequest) -> None:
+    """Give each test with a database the exchange's key files, and a log that has signed nothing yet.
+
+    The log remembers its last signed checkpoint outside the database; a rolled-back test must not leave it.
+    """
+    if {"db", "transactional_db"} & set(request.fixturenames):
+        from tests.factories import ledger as ledger_factory
+
+        ledger_factory.exchange_key_files(
+            request.getfixturevalue("settings"), request.getfixturevalue("tmp_path_factory").mktemp("keys")
+        )

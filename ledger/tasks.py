@@ -1,0 +1,19 @@
+"""The ledger's passes. Each may run at any time, any number of times, on any worker."""
+
+import logging
+
+from celery import shared_task
+
+from ledger.actions import log
+from ledger.errors import LogBehindSignedCheckpoint, SignedCheckpointMissing
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="ledger.seal_checkpoint")  # type: ignore[untyped-decorator]
+def seal_checkpoint() -> None:
+    """Give waiting entries their place and sign a checkpoint over them."""
+    try:
+        log.seal()
+    except (LogBehindSignedCheckpoint, SignedCheckpointMissing) as refusal:
+        logger.critical("%s: %s", refusal.code, refusal.message)
