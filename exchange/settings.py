@@ -25,7 +25,6 @@ CHAIN_CONFIRMATIONS = env.int("CHAIN_CONFIRMATIONS", default=0)
 # Key files of the exchange itself (documents and direct chain records) and of its log (checkpoints and anchors).
 EXCHANGE_KEY_FILE = Path(env.str("EXCHANGE_KEY_FILE", default=str(RUN_DIR / "exchange" / "exchange.key.json")))
 LOG_KEY_FILE = Path(env.str("LOG_KEY_FILE", default=str(RUN_DIR / "exchange" / "log.key.json")))
-KEY_FILE_READER = "compute.protocol.keyfiles.load"  # by name: the ledger lies below the package that reads key files
 LOG_ORIGIN = env.str("LOG_ORIGIN", default="hengshu.example/ledger/2026")
 EXCHANGE_CODE = env.str("EXCHANGE_CODE", default="HS")
 EXCHANGE_NAME_ZH = env.str("EXCHANGE_NAME_ZH", default="衡数数据交易所")

@@ -132,9 +132,7 @@ class MemoryBackend(LedgerBackend):
     def _pack(
         self, body: dict[str, Any], *, chain_id: int, key: coincurve.PrivateKey, nonce: int, gas_price: int
     ) -> SignedTransaction:
-        sender = typed_data.checksum_address(
-            typed_data.keccak256(key.public_key.format(compressed=False)[1:])[-20:]
-        )
+        sender = typed_data.checksum_address(typed_data.keccak256(key.public_key.format(compressed=False)[1:])[-20:])
         fields = {"from": sender, "chain_id": chain_id, "nonce": nonce, "gas_price": gas_price}
         raw = json.dumps({**body, **fields}, sort_keys=True)
         return SignedTransaction(raw=raw, transaction_hash=_hash(raw), nonce=nonce, gas_price=gas_price)
@@ -151,9 +149,7 @@ class MemoryBackend(LedgerBackend):
         self._contracts[address] = contract
         return address
 
-    def _execute(
-        self, call: Call, *, address: str, sender: str, commit: bool, transaction_hash: str = ""
-    ) -> None:
+    def _execute(self, call: Call, *, address: str, sender: str, commit: bool, transaction_hash: str = "") -> None:
         contract = self._contracts.get(address)
         if contract is None:
             return  # a call to an address without code does nothing, on a real chain too

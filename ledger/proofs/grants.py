@@ -91,9 +91,7 @@ def sign_grant(
     cap: int,
 ) -> dict[str, Any]:
     """A signed grant as the exchange takes it: every field of the message, the place, and the signature."""
-    grantor = typed_data.checksum_address(
-        typed_data.keccak256(key.public_key.format(compressed=False)[1:])[-20:]
-    )
+    grantor = typed_data.checksum_address(typed_data.keccak256(key.public_key.format(compressed=False)[1:])[-20:])
     fields: dict[str, Any] = {
         "chain_id": chain_id,
         "contract_address": typed_data.checksum_address(contract_address),
