@@ -4,7 +4,7 @@ import logging
 
 from celery import shared_task
 
-from ledger.actions import log
+from ledger.actions import anchoring, chain_records, log
 from ledger.errors import LogBehindSignedCheckpoint, SignedCheckpointMissing
 
 logger = logging.getLogger(__name__)
@@ -17,3 +17,15 @@ def seal_checkpoint() -> None:
         log.seal()
     except (LogBehindSignedCheckpoint, SignedCheckpointMissing) as refusal:
         logger.critical("%s: %s", refusal.code, refusal.message)
+
+
+@shared_task(name="ledger.anchor_checkpoints")  # type: ignore[untyped-decorator]
+def anchor_checkpoints() -> None:
+    """Bring the chain one step nearer to the log."""
+    anchoring.anchor_pass()
+
+
+@shared_task(name="ledger.send_chain_records")  # type: ignore[untyped-decorator]
+def send_chain_records() -> None:
+    """Carry grants, revocations and usage totals to the chain."""
+    chain_records.send_chain_records()

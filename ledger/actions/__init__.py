@@ -1,5 +1,7 @@
 """The ledger's verbs, in one place: `from ledger import actions as ledger`, then `ledger.record(...)`."""
 
+from ledger.actions.anchoring import anchor_for, anchor_pass, anchored_size, is_anchored
+from ledger.actions.chain_records import chain_record, send_chain_records, submit_chain_record
 from ledger.actions.entries import erase, payload_of, record
 from ledger.actions.log import seal
 from ledger.actions.proofs import (
@@ -14,14 +16,21 @@ from ledger.actions.proofs import (
 
 __all__ = [
     "anchor_document",
+    "anchor_for",
+    "anchor_pass",
+    "anchored_size",
+    "chain_record",
     "entry_proof",
     "erase",
     "evidence",
     "inclusion_proof",
+    "is_anchored",
     "is_sealed",
     "latest_checkpoint",
     "payload_of",
     "record",
     "seal",
+    "send_chain_records",
+    "submit_chain_record",
     "trust_policy",
 ]

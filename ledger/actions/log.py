@@ -84,6 +84,11 @@ def check_not_behind(head: LogHead, *, newest: Checkpoint | None) -> None:
         LogBehindSignedCheckpoint: fewer leaves than were signed, or other ones.
         SignedCheckpointMissing: checkpoints exist, their memory outside the database does not.
     """
+    if head.alarm:
+        raise LogBehindSignedCheckpoint(
+            f"The chain holds what this log does not ({head.alarm}): the database was restored or edited. "
+            "Restore the newest state; the alarm goes at the next anchoring pass once the two agree."
+        )
     remembered = last_signed()
     if remembered is None:
         if newest is not None:
