@@ -36,7 +36,8 @@ def _own_key_files(request: pytest.FixtureRequest) -> None:
 
     The log remembers its last signed checkpoint outside the database; a rolled-back test must not leave it.
     """
-    if {"db", "transactional_db"} & set(request.fixturenames):
+    marked = request.node.get_closest_marker("django_db") is not None
+    if marked or {"db", "transactional_db"} & set(request.fixturenames):
         from tests.factories import ledger as ledger_factory
 
         ledger_factory.exchange_key_files(
