@@ -120,6 +120,10 @@ class Leaf(models.Model):
     def __str__(self) -> str:
         return f"leaf {self.index}"
 
+    @property
+    def leaf_hash_hex(self) -> str:
+        return bytes(self.leaf_hash).hex()
+
 
 class Tile(models.Model):
     """Up to 256 hashes of one level of the tree (C2SP tlog-tiles). It grows at its end and never otherwise."""

@@ -20,9 +20,7 @@ class Command(BaseCommand):
             self.stdout.write("No chain is configured (CHAIN_RPC_URL is empty); anchors wait, everything else works.")
             return
         try:
-            deployment = deployments.deploy(
-                backend=backend, anchor=keys.log_keys(), record=keys.exchange_keys()
-            )
+            deployment = deployments.deploy(backend=backend, anchor=keys.log_keys(), record=keys.exchange_keys())
         except DomainError as error:
             raise CommandError(f"{error.code}: {error.message}") from error
         self.stdout.write(f"epoch {deployment.epoch}: {deployment.contract_address} on chain {deployment.chain_id}")

@@ -1,0 +1,7 @@
+"""What the ledger serves at the site's root, for programs that know only the site's name."""
+
+from django.urls import path
+
+from ledger import views
+
+urlpatterns = [path(".well-known/hengshu-policy.json", views.policy, name="trust-policy")]
