@@ -1,0 +1,369 @@
+"""Words for states, kinds and codes as people read them, in the language of the request.
+
+One table for each kind of word. Codes live with their apps; this page only says how they are shown, so the
+web kit needs to import none of them. `tests/unit/front` compares the tables with the apps' own lists.
+"""
+
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Words = Mapping[str, Promise | str]
+
+STATES: Words = {
+    # computations
+    "requested": _("Requested"),
+    "reviewing": _("In review"),
+    "consenting": _("Awaiting consent"),
+    "authorized": _("Authorised"),
+    "dispatched": _("Dispatched"),
+    "executing": _("Computing"),
+    "sealed": _("Sealed"),
+    "released": _("Released"),
+    "withdrawn": _("Withdrawn"),
+    "rejected": _("Rejected"),
+    "expired": _("Expired"),
+    "failed": _("Failed"),
+    "withheld": _("Withheld"),
+    # each party's task and consent
+    "pending": _("Pending"),
+    "claimed": _("Taken up"),
+    "ready": _("Ready"),
+    "running": _("Running"),
+    "submitted": _("Submitted"),
+    "refused": _("Refused"),
+    "cancelled": _("Cancelled"),
+    "granted": _("Granted"),
+    # organisations, keys, products, certificates
+    "applied": _("Applied"),
+    "admitted": _("Admitted"),
+    "suspended": _("Suspended"),
+    "valid": _("Valid"),
+    "revoked": _("Revoked"),
+    "draft": _("Draft"),
+    "returned": _("Returned for correction"),
+    "returned_for_correction": _("Returned for correction"),
+    "accepted": _("Accepted"),
+    "in_review": _("In review"),
+    "approved": _("Approved"),
+    "publicity": _("Public notice"),
+    "registered": _("Registered"),
+    "anchored": _("Anchored"),
+    "certified": _("Certified"),
+    "listed": _("Listed"),
+    "delisted": _("Delisted"),
+    "active": _("Active"),
+    "expiring": _("Expiring soon"),
+    "frozen": _("Frozen"),
+    # contracts, meters, money
+    "proposed": _("Proposed"),
+    "signing": _("Being signed"),
+    "signed": _("Signed"),
+    "agreed": _("Agreed"),
+    "funded": _("Funded"),
+    "effective": _("Effective"),
+    "exhausted": _("Quota used up"),
+    "terminated": _("Terminated"),
+    "closing": _("Closing"),
+    "closed": _("Closed"),
+    "committed": _("Committed"),
+    "reserved": _("Reserved"),
+    "announced": _("Announced"),
+    "confirmed": _("Confirmed"),
+    "charged": _("Charged"),
+    "issued": _("Issued"),
+    # chain records and anchors
+    "prepared": _("Prepared"),
+    "sent": _("Sent"),
+    "replaced": _("Replaced"),
+    "lost": _("Lost"),
+    # nodes
+    "online": _("Online"),
+    "offline": _("Offline"),
+    "never_seen": _("Never seen"),
+    # outcomes and answers
+    "completed": _("Completed"),
+    "PASS": _("Passed"),
+    "FAIL": _("Failed"),
+    "NOT_CHECKED": _("Not checked"),
+}
+
+# What a state looks like: the colour of its badge. Anything else is neutral.
+TONES: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("released", "listed", "effective", "admitted", "valid", "active", "granted", "submitted", "confirmed"), "good"
+    ),
+    **dict.fromkeys(
+        ("anchored", "certified", "approved", "committed", "completed", "online", "PASS", "charged"), "good"
+    ),
+    **dict.fromkeys(("executing", "dispatched", "running", "claimed", "ready", "sent", "authorized", "sealed"), "busy"),
+    **dict.fromkeys(("reviewing", "consenting", "in_review", "signing", "proposed", "applied", "publicity"), "wait"),
+    **dict.fromkeys(("pending", "requested", "returned", "returned_for_correction", "expiring", "announced"), "wait"),
+    **dict.fromkeys(("signed", "agreed", "funded", "reserved", "prepared", "NOT_CHECKED"), "wait"),
+    **dict.fromkeys(("failed", "rejected", "revoked", "withheld", "refused", "suspended", "lost", "FAIL"), "bad"),
+    **dict.fromkeys(("terminated", "frozen", "exhausted", "offline"), "bad"),
+}
+
+ROLES: Words = {
+    "provider": _("Data provider"),
+    "source_unit": _("Source unit"),
+    "operator": _("Authorised operator"),
+    "buyer": _("Data buyer"),
+    "compute_party": _("Compute party"),
+    "delivery_party": _("Delivery party"),
+    "admission_officer": _("Admission officer"),
+    "registrar": _("Registrar"),
+    "compliance_reviewer": _("Compliance reviewer"),
+    "quality_reviewer": _("Quality reviewer"),
+    "algorithm_reviewer": _("Algorithm reviewer"),
+    "listing_officer": _("Listing officer"),
+    "settlement_clerk": _("Settlement clerk"),
+    "mediator": _("Mediator"),
+    "auditor": _("Auditor"),
+    "supervisor": _("Supervisor"),
+    "ops": _("Operations"),
+    "broker": _("Broker"),
+    "compliance_assessor": _("Compliance assessor"),
+    "quality_assessor": _("Quality assessor"),
+    "valuer": _("Valuer"),
+    "arbitral_body": _("Arbitral body"),
+    "data_subject": _("Data subject"),
+    "administrator": _("Administrator"),
+    "exchange": _("Exchange"),
+    "parties": _("Parties"),
+    "staff": _("Staff"),
+    "system": _("System"),
+    "nobody": _("Nobody"),
+}
+
+MERCHANT_KINDS: Words = {
+    "supplier": _("Data supplier"),
+    "demander": _("Data demander"),
+    "delivery": _("Delivery service"),
+    "assessment": _("Professional assessment"),
+    "intermediary": _("Professional intermediary"),
+    "consulting": _("Professional consulting"),
+    "other": _("Other"),
+}
+
+OPERATIONS: Words = {
+    "joint_statistics": _("Joint statistics"),
+    "aligned_statistics": _("Aligned statistics"),
+}
+
+TECHNIQUES: Words = {
+    "mpc": _("Secure multi-party computation"),
+    "psi": _("Private set intersection"),
+    "pir": _("Private information retrieval"),
+    "he": _("Homomorphic encryption"),
+    "fl": _("Federated learning"),
+    "tee": _("Trusted execution environment"),
+    "sandbox": _("Secure sandbox"),
+    "dp": _("Differential privacy"),
+    "api": _("API"),
+    "file": _("File"),
+    "report": _("Report"),
+    "model": _("Model"),
+}
+
+TASK_KINDS: Words = {
+    "joint_stats": _("Joint statistics"),
+    "sql": _("Joint query"),
+    "arith": _("Arithmetic"),
+    "lookup": _("Look-up"),
+    "verify": _("Verification"),
+    "train": _("Joint modelling"),
+    "predict": _("Prediction"),
+}
+
+ENGINES: Words = {
+    "additive_sharing/1": _("Additive secret sharing, version 1"),
+    "aby3_aligned/1": _("Private set intersection, then ABY3 among three parties, version 1"),
+}
+
+GRADES: Words = {
+    "1": _("General data, grade 1"),
+    "2": _("General data, grade 2"),
+    "3": _("General data, grade 3"),
+    "4": _("General data, grade 4"),
+    "5": _("Important data"),
+    "general": _("General data"),
+    "important": _("Important data"),
+    "core": _("Core data"),
+}
+
+PERSONAL_FLAGS: Words = {
+    "none": _("No personal information"),
+    "personal": _("Personal information"),
+    "pi": _("Personal information"),
+    "sensitive": _("Sensitive personal information"),
+    "minor": _("Information about minors under 14"),
+}
+
+PURPOSES: Words = {
+    "credit_risk_statistics": _("Credit-risk statistics"),
+    "public_service": _("Public service"),
+    "policy_research": _("Policy research"),
+    "risk_control": _("Risk control"),
+    "statistics": _("Statistics"),
+}
+
+USES: Words = {
+    "re_identification": _("Re-identification"),
+    "resale": _("Resale"),
+    "marketing": _("Marketing"),
+    "profiling": _("Profiling of individuals"),
+    "model_training": _("Model training"),
+    "none": _("None"),
+}
+
+PRODUCT_KINDS: Words = {
+    "dataset": _("Dataset"),
+    "api": _("API"),
+    "report": _("Report"),
+    "model": _("Model"),
+    "computed_result": _("Computed result"),
+    "verification": _("Verification"),
+    "algorithm": _("Algorithm"),
+    "compute_service": _("Compute service"),
+}
+
+TERMS: Words = {
+    # values of contract terms
+    "data_provision": _("Data provision contract"),
+    "standing": _("Standing consent"),
+    "per_run": _("Consent run by run"),
+    "manual": _("A person reviews each result"),
+    "none": _("None"),
+    "sealed_result": _("Result sealed to the buyer's key"),
+    "opens_and_verifies": _("The result opens and its receipt verifies"),
+    "per_call": _("Per released call"),
+    "released": _("Counted when a result is released"),
+    "request_id": _("The request's own identifier"),
+    "semi-honest": _("Semi-honest"),
+    "party": _("Each party keeps its own keys"),
+    "required": _("Anchored on chain before release"),
+    "logged": _("Logged before it runs"),
+    "crypto_erase": _("Keys destroyed (cryptographic erasure)"),
+    "dual_control": _("Opened by two persons together"),
+    "withhold": _("Runs in flight are withheld"),
+    "not_retroactive": _("Earlier lawful runs stand"),
+}
+
+STAGES: Words = {
+    "consent": _("Consent"),
+    "admission": _("Admission by the node"),
+    "link": _("Connecting the parties"),
+    "run": _("Computing"),
+    "gate": _("Privacy gate"),
+    "delivery": _("Sealing and delivery"),
+    "waiting": _("Waiting"),
+    "reading": _("Reading the data"),
+    "preparing": _("Preparing"),
+    "computing": _("Computing"),
+    "sealing": _("Sealing"),
+    "sharing": _("Exchanging shares"),
+    "aligning": _("Aligning rows"),
+}
+
+ENTRY_KINDS: Words = {
+    "organization.applied": _("Organisation applied"),
+    "organization.admitted": _("Organisation admitted"),
+    "organization.rejected": _("Organisation turned down"),
+    "organization.suspended": _("Organisation suspended"),
+    "key.registered": _("Key registered"),
+    "key.revoked": _("Key revoked"),
+    "role.granted": _("Role granted"),
+    "role.withdrawn": _("Role withdrawn"),
+    "node.registered": _("Data node registered"),
+    "product.drafted": _("Product drafted"),
+    "product.submitted": _("Product submitted"),
+    "product.returned": _("Product returned for correction"),
+    "product.rejected": _("Product rejected"),
+    "product.approved": _("Product approved"),
+    "product.registered": _("Product registered"),
+    "product.listed": _("Product listed"),
+    "product.suspended": _("Listing suspended"),
+    "product.delisted": _("Product delisted"),
+    "certificate.issued": _("Certificate issued"),
+    "certificate.suspended": _("Certificate suspended"),
+    "certificate.revoked": _("Certificate revoked"),
+    "contract.proposed": _("Contract proposed"),
+    "contract.signed": _("Contract signed by a party"),
+    "contract.agreed": _("Contract signed by all parties"),
+    "contract.granted": _("Grant sent to the chain"),
+    "contract.activated": _("Contract effective"),
+    "contract.revoked": _("Contract revoked"),
+    "contract.expired": _("Contract expired"),
+    "contract.terminated": _("Contract terminated"),
+    "quota.reserved": _("Quota reserved"),
+    "quota.committed": _("Quota committed"),
+    "quota.released": _("Quota returned"),
+    "escrow.deposited": _("Escrow deposited"),
+    "escrow.returned": _("Escrow returned"),
+    "settlement.charged": _("Charge posted"),
+    "settlement.issued": _("Statement issued"),
+    "dispute.opened": _("Dispute opened"),
+    "dispute.closed": _("Dispute closed"),
+    "computation.requested": _("Computation requested"),
+    "computation.reviewed": _("Computation reviewed"),
+    "computation.rejected": _("Computation rejected"),
+    "computation.withdrawn": _("Computation withdrawn"),
+    "consent.granted": _("Consent granted"),
+    "consent.refused": _("Consent refused"),
+    "computation.authorized": _("Computation authorised"),
+    "computation.dispatched": _("Computation dispatched"),
+    "computation.expired": _("Computation expired"),
+    "computation.failed": _("Computation failed"),
+    "result.accepted": _("Result accepted"),
+    "result.released": _("Result released"),
+    "result.withheld": _("Result withheld"),
+    "policy.published": _("Policy published"),
+    "staff.viewed": _("Viewed by staff"),
+    "chain.event": _("Chain event"),
+}
+
+KEY_PURPOSES: Words = {
+    "document": _("Document signing key (Ed25519)"),
+    "chain": _("Chain address (secp256k1)"),
+    "sealing": _("Sealing key (X25519)"),
+}
+
+TABLES: Mapping[str, Words] = {
+    "state": STATES,
+    "entry": ENTRY_KINDS,
+    "role": ROLES,
+    "merchant": MERCHANT_KINDS,
+    "operation": OPERATIONS,
+    "technique": TECHNIQUES,
+    "task_kind": TASK_KINDS,
+    "engine": ENGINES,
+    "grade": GRADES,
+    "personal": PERSONAL_FLAGS,
+    "purpose": PURPOSES,
+    "use": USES,
+    "product": PRODUCT_KINDS,
+    "term": TERMS,
+    "stage": STAGES,
+    "key": KEY_PURPOSES,
+}
+
+
+def label(value: object, table: str = "") -> str:
+    """The words for a code; a code nobody knows is shown as it is, with spaces for underscores.
+
+    Args:
+        table: where to look first, a key of TABLES; empty: all of them in order.
+    """
+    code = str(value)
+    chosen = [TABLES[table]] if table else []
+    for words in (*chosen, *TABLES.values()):
+        if code in words:
+            return str(words[code])
+    return code.replace("_", " ")
+
+
+def tone(value: object) -> str:
+    """The tone of a state's badge: good, busy, wait, bad, or neutral."""
+    return TONES.get(str(value), "neutral")
