@@ -1,0 +1,164 @@
+"""A node's configuration: whom it belongs to, which exchange and which keys it trusts, where engines listen.
+
+Everything a node trusts is pinned here or in contracts its owner accepted; nothing is learnt at run time.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compute.node.errors import ConfigInvalid
+from compute.protocol import keyfiles, shapes
+from compute.protocol.operations import MINIMUM_GROUP
+from compute.protocol.shapes import DocumentInvalid
+from ledger.proofs import notes
+from ledger.proofs.errors import VerificationError
+
+FILE_NAME = "config.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The node's own endpoint to the chain, and the ledger contract on it."""
+
+    rpc_url: str
+    chain_id: int
+    contract_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One node's settings, as read from its home directory."""
+
+    home: Path
+    name: str
+    organization: str
+    key_file: Path
+    exchange_url: str
+    exchange_document_key: str
+    log_origin: str
+    log_key: str
+    chain: Chain | None
+    engine_host: str
+    engine_base_port: int
+    min_group: int
+    poll_seconds: float
+
+    @property
+    def datasets(self) -> Path:
+        """Where datasets lie."""
+        return self.home / "datasets"
+
+    @property
+    def work(self) -> Path:
+        """Where runs work; wiped after each and at start."""
+        return self.home / "work"
+
+    @property
+    def database(self) -> Path:
+        """The node's own SQLite file."""
+        return self.home / "node.sqlite3"
+
+    def load_keys(self) -> keyfiles.KeyFile:
+        """The organisation's keys; HENGSHU_PASSPHRASE opens a protected file."""
+        return keyfiles.load(self.key_file, passphrase=os.environ.get("HENGSHU_PASSPHRASE"))
+
+
+_TEXT = shapes.text(1, 400)
+_URL = shapes.pattern(r"https?://[A-Za-z0-9.\-_\[\]:]{1,200}(/[A-Za-z0-9._~/\-]{0,200})?", "an http or https address")
+_PORT = shapes.integer(1024, 65_530)
+_SHAPE = {
+    "name": shapes.text(1, 60),
+    "organization": shapes.urn("org"),
+    "key_file": _TEXT,
+    "min_group": shapes.integer(MINIMUM_GROUP, 1_000_000),
+    "poll_milliseconds": shapes.integer(50, 60_000),
+    "exchange": shapes.members(
+        {"url": _URL, "document_key": shapes.document_key, "log_origin": _TEXT, "log_key": _TEXT}
+    ),
+    "engine": shapes.members({"host": shapes.text(1, 200), "base_port": _PORT}),
+}
+_CHAIN = shapes.members({"rpc_url": _URL, "chain_id": shapes.integer(1), "contract_address": shapes.ADDRESS})
+
+
+def write(home: Path, settings: Mapping[str, Any]) -> Config:
+    """Write a new config.toml (mode 0600) from checked settings; an existing one is never overwritten."""
+    _check(settings)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home.chmod(0o700)
+    lines = [f"{name} = {_toml(settings[name])}" for name in settings if not isinstance(settings[name], Mapping)]
+    for name, table in settings.items():
+        if isinstance(table, Mapping):
+            lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    path = home / FILE_NAME
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ConfigInvalid(
+            f"{path} exists; edit it, or choose another --home.", zh=f"{path} 已存在；请修改它，或换一个 --home。"
+        ) from None
+    with os.fdopen(descriptor, "w") as file:
+        file.write("\n".join(lines) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    (home / "datasets").mkdir(mode=0o700, exist_ok=True)
+    (home / "work").mkdir(mode=0o700, exist_ok=True)
+    return load(home)
+
+
+def load(home: Path) -> Config:
+    """Read a node's config.toml.
+
+    Raises:
+        ConfigInvalid: missing, not TOML, or a member is missing, unknown or wrong.
+    """
+    path = home / FILE_NAME
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigInvalid(
+            f"{home} is not a node yet; run: hengshu-node --home {home} init",
+            zh=f"{home} 还不是节点；请运行：hengshu-node --home {home} init",
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise ConfigInvalid(f"{path} is not TOML in UTF-8.", zh=f"{path} 不是 UTF-8 的 TOML 文件。") from None
+    _check(settings)
+    chain = settings.get("chain")
+    return Config(
+        home=home,
+        name=settings["name"],
+        organization=settings["organization"],
+        key_file=home / settings["key_file"],  # an absolute path stays absolute
+        exchange_url=settings["exchange"]["url"].rstrip("/"),
+        exchange_document_key=settings["exchange"]["document_key"],
+        log_origin=settings["exchange"]["log_origin"],
+        log_key=settings["exchange"]["log_key"],
+        chain=None if chain is None else Chain(**chain),
+        engine_host=settings["engine"]["host"],
+        engine_base_port=settings["engine"]["base_port"],
+        min_group=settings["min_group"],
+        poll_seconds=settings["poll_milliseconds"] / 1000,
+    )
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    shape = {**_SHAPE, "chain": _CHAIN} if "chain" in settings else _SHAPE
+    try:
+        shapes.members(shape)(dict(settings), "")
+        notes.parse_vkey(settings["exchange"]["log_key"])
+    except DocumentInvalid as error:
+        raise ConfigInvalid(f"config.toml: {error.message}", zh=f"config.toml 有误：{error.message}") from None
+    except VerificationError:
+        raise ConfigInvalid(
+            "config.toml: exchange.log_key is not a verifier key; copy it from the exchange's policy.",
+            zh="config.toml：exchange.log_key 不是验证公钥；请从交易所的信任策略复制。",
+        ) from None
+
+
+def _toml(value: object) -> str:
+    # JSON strings and integers are TOML strings and integers, as long as no character needs a surrogate pair.
+    return json.dumps(value, ensure_ascii=False)

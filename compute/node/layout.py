@@ -1,0 +1,49 @@
+"""The tables of a node's SQLite file; reports and the journal cannot be changed or deleted."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS contracts (
+    contract TEXT PRIMARY KEY, terms_digest TEXT NOT NULL, document TEXT NOT NULL, accepted_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS meters (
+    contract TEXT PRIMARY KEY REFERENCES contracts, quota INTEGER NOT NULL, per_day INTEGER NOT NULL,
+    per_minute INTEGER NOT NULL, reserved INTEGER NOT NULL DEFAULT 0, committed INTEGER NOT NULL DEFAULT 0,
+    CHECK (reserved >= 0 AND committed >= 0 AND reserved + committed <= quota)
+) STRICT;
+CREATE TABLE IF NOT EXISTS jobs (
+    computation TEXT PRIMARY KEY, task TEXT NOT NULL, contract TEXT NOT NULL, fencing_token INTEGER NOT NULL,
+    state TEXT NOT NULL, job TEXT NOT NULL, admitted_at TEXT NOT NULL, day TEXT NOT NULL,
+    outcome TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX IF NOT EXISTS jobs_by_contract ON jobs (contract, admitted_at);
+CREATE TABLE IF NOT EXISTS datasets (
+    name TEXT NOT NULL, version INTEGER NOT NULL, commitment_hex TEXT NOT NULL UNIQUE, description TEXT NOT NULL,
+    directory TEXT NOT NULL, added_at TEXT NOT NULL, PRIMARY KEY (name, version)
+) STRICT;
+CREATE TABLE IF NOT EXISTS rules (
+    contract TEXT PRIMARY KEY REFERENCES contracts, operations TEXT NOT NULL, per_day INTEGER NOT NULL,
+    expires TEXT NOT NULL, made_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS requests (
+    computation TEXT PRIMARY KEY, contract TEXT NOT NULL, request TEXT NOT NULL, seen_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS consents (
+    computation TEXT PRIMARY KEY, decision TEXT NOT NULL, document TEXT NOT NULL, day TEXT NOT NULL,
+    contract TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS revocations (
+    contract TEXT NOT NULL, organization TEXT NOT NULL, sequence INTEGER NOT NULL, document TEXT NOT NULL,
+    PRIMARY KEY (contract, organization, sequence)
+) STRICT;
+CREATE TABLE IF NOT EXISTS reports (
+    sequence INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, document TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER IF NOT EXISTS reports_no_update BEFORE UPDATE ON reports
+    BEGIN SELECT RAISE(ABORT, 'reports are append-only'); END;
+CREATE TRIGGER IF NOT EXISTS reports_no_delete BEFORE DELETE ON reports
+    BEGIN SELECT RAISE(ABORT, 'reports are append-only'); END;
+CREATE TABLE IF NOT EXISTS outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, verb TEXT NOT NULL, computation TEXT NOT NULL, body TEXT NOT NULL,
+    written_at TEXT NOT NULL, settled TEXT NOT NULL DEFAULT ''
+) STRICT;
+"""
