@@ -7,6 +7,7 @@ contract moves only from the size it holds, so no second copy counts.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from ledger.proofs.errors import VerificationError
 
 logger = logging.getLogger(__name__)
 
+LOOK_AGAIN_SECONDS = (0.0, 0.05, 0.1, 0.25)
 REPLACE_AFTER = timedelta(seconds=30)
 FEE_STEP_PERCENT = 113  # geth wants at least 10 % more for the same nonce; rounding must not fall below
 _LOCK = 0x68656E6701  # "heng" and the duty's number: the advisory lock of this pass
@@ -150,12 +152,14 @@ def _reconcile(chain: LedgerBackend, keys: Any, *, confirmations: int) -> Anchor
 
 
 def _look_again(chain: LedgerBackend, deployment: ChainDeployment, *, confirmations: int) -> AnchorPass:
-    """A chain that mines at once has the anchor already; do not make its readers wait for the next pass."""
-    confirmed = chain.anchored(deployment.contract_address, confirmations=confirmations)
-    _note_confirmed(chain, deployment, confirmed)
-    if deployment.attempts.filter(state__in=_OPEN).exists():
-        return AnchorPass(AnchorOutcome.SENT, confirmed.size)
-    return AnchorPass(AnchorOutcome.ANCHORED, confirmed.size)
+    """A chain that mines at once has the anchor in a moment; do not make its readers wait for the next pass."""
+    for pause_seconds in LOOK_AGAIN_SECONDS:
+        time.sleep(pause_seconds)
+        confirmed = chain.anchored(deployment.contract_address, confirmations=confirmations)
+        _note_confirmed(chain, deployment, confirmed)
+        if not deployment.attempts.filter(state__in=_OPEN).exists():
+            return AnchorPass(AnchorOutcome.ANCHORED, confirmed.size)
+    return AnchorPass(AnchorOutcome.SENT, confirmed.size)
 
 
 def _compare(head: AnchoredRoot) -> str:

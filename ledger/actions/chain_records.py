@@ -9,6 +9,7 @@ until the chain shows its effect. Payloads, all public:
 """
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from django.utils import timezone
 from exchange.kernel.errors import DomainError, InvalidInput
 from ledger import keys as own_keys
 from ledger.actions import deployments
-from ledger.actions.anchoring import single_worker
+from ledger.actions.anchoring import LOOK_AGAIN_SECONDS, single_worker
 from ledger.backends.base import ChainRefused, Inclusion, LedgerBackend, record_call
 from ledger.models import ChainDeployment, ChainRecord, ChainRecordKind, ChainRecordState
 from ledger.proofs import grants
@@ -81,18 +82,24 @@ def send_chain_records(*, backend: LedgerBackend | None = None, keys: Any = None
 def _pass(chain: LedgerBackend, keys: Any) -> int:
     deployment = deployments.check_deployment(chain)
     _reopen(deployment)
-    confirmed = 0
     nonce = chain.nonce(keys.chain_address)
-    for record in ChainRecord.objects.filter(state__in=_OPEN).order_by(_PRIORITY, "pk")[:BATCH]:
+    records = list(ChainRecord.objects.filter(state__in=_OPEN).order_by(_PRIORITY, "pk")[:BATCH])
+    for record in records:
         if record.state == ChainRecordState.PENDING or record.deployment_id != deployment.pk:
             if not _prepare(chain, deployment, record, keys, nonce=nonce):
-                confirmed += record.state == ChainRecordState.CONFIRMED
                 continue
             nonce += 1
         elif record.nonce is not None:
             nonce = max(nonce, record.nonce + 1)
-        confirmed += _carry(chain, deployment, record, keys)
-    return confirmed
+        _carry(chain, deployment, record, keys)
+    for pause_seconds in LOOK_AGAIN_SECONDS:
+        on_their_way = [record for record in records if record.state == ChainRecordState.SENT]
+        if not on_their_way:
+            break
+        time.sleep(pause_seconds)
+        for record in on_their_way:
+            _look(chain, deployment, record)
+    return sum(record.state == ChainRecordState.CONFIRMED for record in records)
 
 
 def _reopen(deployment: ChainDeployment) -> None:
@@ -150,34 +157,37 @@ def _prepare(chain: LedgerBackend, deployment: ChainDeployment, record: ChainRec
     return True
 
 
-def _carry(chain: LedgerBackend, deployment: ChainDeployment, record: ChainRecord, keys: Any) -> bool:
-    """Send the saved bytes unless they have landed, and see what became of them."""
+def _carry(chain: LedgerBackend, deployment: ChainDeployment, record: ChainRecord, keys: Any) -> None:
+    """Send the saved bytes unless they have landed; plan anew when their nonce went to another transaction."""
+    if _look(chain, deployment, record):
+        return
+    if record.nonce is not None and record.nonce < chain.nonce(keys.chain_address):
+        if not _look(chain, deployment, record):  # it may have been mined between the two questions
+            _start_over(chain, deployment, record)
+        return
+    chain.send(record.raw_transaction)
+    if record.sent_at is None:
+        _update(record, sent_at=timezone.now())
+
+
+def _look(chain: LedgerBackend, deployment: ChainDeployment, record: ChainRecord) -> bool:
+    """Whether the record's transaction has landed, and if so, what became of it."""
     landed = chain.inclusion(record.transaction_hash)
     if landed is None:
-        if record.nonce is not None and record.nonce < chain.nonce(keys.chain_address):
-            landed = chain.inclusion(record.transaction_hash)  # mined between the two questions
-            if landed is None:
-                return _start_over(chain, deployment, record)
-        else:
-            chain.send(record.raw_transaction)
-            if record.sent_at is None:
-                _update(record, sent_at=timezone.now())
-            landed = chain.inclusion(record.transaction_hash)
-    if landed is None:
         return False
-    if not landed.succeeded:
-        return _start_over(chain, deployment, record)
-    _confirm(record, deployment, landed)
+    if landed.succeeded:
+        _confirm(record, deployment, landed)
+    else:
+        _start_over(chain, deployment, record)
     return True
 
 
-def _start_over(chain: LedgerBackend, deployment: ChainDeployment, record: ChainRecord) -> bool:
-    """The nonce is used up without this transaction: done by another one, or planned anew next time."""
+def _start_over(chain: LedgerBackend, deployment: ChainDeployment, record: ChainRecord) -> None:
+    """The nonce is used up without effect of this transaction: done by another one, or planned anew next time."""
     if _has_effect(chain, deployment, record):
         _confirm(record, deployment, None)
-        return True
-    _update(record, state=ChainRecordState.PENDING, nonce=None, raw_transaction="", sent_at=None)
-    return False
+    else:
+        _update(record, state=ChainRecordState.PENDING, nonce=None, raw_transaction="", sent_at=None)
 
 
 def _has_effect(chain: LedgerBackend, deployment: ChainDeployment, record: ChainRecord) -> bool:
