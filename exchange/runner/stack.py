@@ -90,7 +90,19 @@ class Stack:
         bind = f"127.0.0.1:{self.ports['web']}"
         web = [sys.executable, "-m", "gunicorn", "--preload", "-b", bind, "-w", "2", "--threads", "4"]
         web += ["--worker-tmp-dir", str(self.directory), "--no-control-socket", "exchange.wsgi:application"]
-        worker = [sys.executable, "-m", "celery", "-A", "exchange.celery:app", "worker", "-B", "-c", "1", "-l", "WARNING"]
+        worker = [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "exchange.celery:app",
+            "worker",
+            "-B",
+            "-c",
+            "1",
+            "-l",
+            "WARNING",
+        ]
         worker += ["-s", str(self.directory / "celery-beat"), "--without-gossip", "--without-mingle"]
         ready = supervisor.page_answers(f"{self.url}/healthz")
         self.supervisor.start(

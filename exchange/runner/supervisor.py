@@ -60,7 +60,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment},
                 cwd=self.cwd,
-                preexec_fn=self._in_child,  # noqa: PLW1509 - the supervisor starts no threads before its children
+                preexec_fn=self._in_child,
             )
 
     def is_running(self) -> bool:

@@ -48,7 +48,9 @@ class Account:
 MEMBERS = (
     Member("fund-a", "澄江市住房公积金中心", "Chengjiang Housing Fund", ("supplier",), "MA0FUNDA1", "provider", 0),
     Member("fund-b", "云岭市住房公积金中心", "Yunling Housing Fund", ("supplier",), "MA0FUNDB2", "provider", 10),
-    Member("social", "澄江市社会保险局", "Chengjiang Social Security Office", ("supplier",), "MA0C1A1N3", "provider", 20),
+    Member(
+        "social", "澄江市社会保险局", "Chengjiang Social Security Office", ("supplier",), "MA0C1A1N3", "provider", 20
+    ),
     Member("bank", "远山银行", "Yuanshan Bank", ("demander",), "MA0BANK44", "buyer", 30),
     Member("helper", "中立计算服务中心", "Neutral Compute Centre", ("delivery",), "MA0HEPR55", "delivery_party", 40),
 )
