@@ -1,0 +1,175 @@
+"""Grants, revocations and totals on their way to the chain: once each, whatever happens in between."""
+
+import pytest
+
+from compute.protocol import keyfiles
+from exchange.kernel.errors import InvalidInput
+from ledger import actions as ledger
+from ledger import keys
+from ledger.actions import deployments
+from ledger.backends.base import LedgerBackend
+from ledger.backends.evm import EVMBackend
+from ledger.backends.memory import MemoryBackend
+from ledger.models import ChainDeployment, ChainRecord, ChainRecordState
+from ledger.proofs import grants, typed_data
+from tests.factories.ledger import exchange_key_files
+
+pytestmark = [pytest.mark.django_db, pytest.mark.chain]
+
+TERMS = "cd" * 32
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+@pytest.fixture(autouse=True)
+def _own_keys(settings, tmp_path):
+    exchange_key_files(settings, tmp_path)
+    settings.CHAIN_CONTRACT_ADDRESS = ""
+
+
+@pytest.fixture(params=["memory", "evm"])
+def chain(request) -> LedgerBackend:
+    if request.param == "memory":
+        return MemoryBackend()
+    return EVMBackend(request.getfixturevalue("chain_rpc"))
+
+
+@pytest.fixture
+def deployment(chain) -> ChainDeployment:
+    return deployments.deploy(backend=chain, anchor=keys.log_keys(), record=keys.exchange_keys())
+
+
+@pytest.fixture
+def provider():
+    return keyfiles.generate("fund-a")
+
+
+def signed_grant(provider, deployment, **changes):
+    place = {"chain_id": deployment.chain_id, "contract_address": deployment.contract_address}
+    fields = {"terms_digest": TERMS, "not_before": 1_700_000_000, "not_after": 1_900_000_000, "cap": 5}
+    return grants.sign_grant(key=provider.chain, **{**place, **fields, **changes})
+
+
+def signed_revocation(provider, deployment, grant_id):
+    digest = grants.revoke_digest(
+        chain_id=deployment.chain_id, contract_address=deployment.contract_address, grant=grant_id
+    )
+    return {"grant_id": grant_id, "signature": typed_data.sign(digest, key=provider.chain)}
+
+
+def test_a_grant_its_use_and_its_end_reach_the_chain(chain, deployment, provider):
+    grant = signed_grant(provider, deployment)
+    grant_id = grants.grant_id(grantor=provider.chain_address, terms_digest=TERMS)
+    ledger.submit_chain_record(kind="grant", key="grant:1", payload=grant)
+    ledger.submit_chain_record(kind="meter", key="meter:1", payload={"grant_id": grant_id, "used": 2})
+    _pass_until_idle(chain)
+    ledger.submit_chain_record(kind="revoke", key="revoke:1", payload=signed_revocation(provider, deployment, grant_id))
+    _pass_until_idle(chain)
+
+    held = chain.grant(deployment.contract_address, grant_id)
+    assert (held.used, held.revoked_at > 0) == (2, True)
+    for key in ("grant:1", "meter:1", "revoke:1"):
+        found = ledger.chain_record(key)
+        assert (found.state, found.block_number is not None, len(found.transaction_hash)) == ("confirmed", True, 66)
+
+
+def test_asking_twice_makes_one_record(deployment, provider):
+    grant = signed_grant(provider, deployment)
+    first = ledger.submit_chain_record(kind="grant", key="grant:1", payload=grant)
+    again = ledger.submit_chain_record(kind="grant", key="grant:1", payload={**grant, "cap": 6})
+    assert (again.pk, again.payload["cap"]) == (first.pk, 5)
+    assert ledger.chain_record("grant:2") is None
+
+
+def test_what_is_no_record_is_refused_at_the_door():
+    for kind, payload in [("grant", {"cap": 1}), ("revoke", {"grant_id": 7}), ("gift", {"grant_id": "0x"})]:
+        with pytest.raises(InvalidInput):
+            ledger.submit_chain_record(kind=kind, key="k", payload=payload)
+    assert not ChainRecord.objects.exists()
+
+
+def test_a_refused_record_keeps_the_contracts_word_and_holds_up_no_other(chain, deployment, provider):
+    wrong = {**signed_grant(provider, deployment), "cap": 6}
+    ledger.submit_chain_record(kind="grant", key="wrong", payload=wrong)
+    right = signed_grant(provider, deployment, terms_digest="ee" * 32)
+    ledger.submit_chain_record(kind="grant", key="right", payload=right)
+
+    _pass_until_idle(chain)
+
+    wrong_record, right_record = ledger.chain_record("wrong"), ledger.chain_record("right")
+    assert (wrong_record.state, wrong_record.error_code) == (ChainRecordState.FAILED, "SIGNATURE_WRONG")
+    assert right_record.state == ChainRecordState.CONFIRMED
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_crash_around_sending_ends_in_one_grant(chain, deployment, provider, monkeypatch, sent):
+    ledger.submit_chain_record(kind="grant", key="grant:1", payload=signed_grant(provider, deployment))
+    send = chain.send
+
+    def die(raw):
+        if sent:
+            send(raw)
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(chain, "send", die)
+        with pytest.raises(Crash):
+            ledger.send_chain_records(backend=chain)
+    saved = ledger.chain_record("grant:1")
+    assert (saved.state, len(saved.transaction_hash)) == (ChainRecordState.SENT, 66)
+
+    _pass_until_idle(chain)
+
+    assert ledger.chain_record("grant:1").state == ChainRecordState.CONFIRMED
+    assert ledger.chain_record("grant:1").transaction_hash == saved.transaction_hash
+
+
+def test_a_revocation_goes_before_a_longer_queue(chain, deployment, provider):
+    grant_id = grants.grant_id(grantor=provider.chain_address, terms_digest=TERMS)
+    ledger.submit_chain_record(kind="grant", key="grant", payload=signed_grant(provider, deployment))
+    _pass_until_idle(chain)
+    for number in range(3):
+        other = signed_grant(provider, deployment, terms_digest=f"{number:064x}")
+        ledger.submit_chain_record(kind="grant", key=f"grant:{number}", payload=other)
+    ledger.submit_chain_record(kind="revoke", key="revoke", payload=signed_revocation(provider, deployment, grant_id))
+
+    _pass_until_idle(chain)
+
+    blocks = {record.key: record.block_number for record in ChainRecord.objects.all()}
+    assert blocks["revoke"] <= min(blocks[f"grant:{number}"] for number in range(3))
+
+
+def test_after_a_chain_reset_live_grants_are_sent_again_and_ended_ones_are_not(provider):
+    before, after = MemoryBackend(genesis="first"), MemoryBackend(genesis="second")
+    first = deployments.deploy(backend=before, anchor=keys.log_keys(), record=keys.exchange_keys())
+    ended = grants.grant_id(grantor=provider.chain_address, terms_digest="ee" * 32)
+    ledger.submit_chain_record(kind="grant", key="live", payload=signed_grant(provider, first))
+    ledger.submit_chain_record(kind="grant", key="old", payload=signed_grant(provider, first, terms_digest="ee" * 32))
+    _pass_until_idle(before)
+    ledger.submit_chain_record(kind="revoke", key="end", payload=signed_revocation(provider, first, ended))
+    _pass_until_idle(before)
+
+    second = deployments.deploy(backend=after, anchor=keys.log_keys(), record=keys.exchange_keys())
+    _pass_until_idle(after)
+
+    live = grants.grant_id(grantor=provider.chain_address, terms_digest=TERMS)
+    assert second.contract_address == first.contract_address
+    assert after.grant(second.contract_address, live) is not None
+    assert after.grant(second.contract_address, ended) is None
+
+
+def test_without_a_chain_records_wait(settings, deployment, provider):
+    settings.CHAIN_RPC_URL = ""
+    ledger.submit_chain_record(kind="grant", key="grant:1", payload=signed_grant(provider, deployment))
+    assert ledger.send_chain_records() == 0
+    assert ledger.chain_record("grant:1").state == ChainRecordState.PENDING
+
+
+def _pass_until_idle(chain) -> None:
+    for _ in range(6):
+        ledger.send_chain_records(backend=chain)
+        if not ChainRecord.objects.filter(state__in=["pending", "sent"]).exists():
+            return
+    raise AssertionError("records are still on their way")
