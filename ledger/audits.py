@@ -118,9 +118,9 @@ def _check_disclosures() -> Iterator[Finding]:
     rows = Disclosure.objects.readable().annotate(commit=F("entry__commit"), ref=F("entry__ref")).order_by("pk")
     for payload, salt, commit, ref in rows.values_list("payload", "salt", "commit", "ref").iterator(chunk_size=CHUNK):
         try:
-            data = bytes(payload)
+            data = bytes(payload or b"")
             canonical.parse_canonical(data)
-            opens = leaves.commitment(data, salt=bytes(salt)) == commit
+            opens = leaves.commitment(data, salt=bytes(salt or b"")) == commit
         except VerificationError:
             opens = False
         if not opens:

@@ -1,5 +1,7 @@
 """What visitors send to the ledger's pages."""
 
+from typing import Any
+
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
@@ -16,10 +18,11 @@ class ReceiptForm(forms.Form):
 
     def clean_receipt(self) -> bytes:
         """The file's bytes, if it is of a size that a receipt can have."""
-        file: UploadedFile = self.cleaned_data["receipt"]
+        file: "UploadedFile[Any]" = self.cleaned_data["receipt"]
         if file.size is None or file.size > MAX_RECEIPT_BYTES:
             raise forms.ValidationError(_("The file is too large to be a receipt bundle."))
-        return file.read()
+        data: bytes = file.read()
+        return data
 
 
 class LogFilterForm(forms.Form):

@@ -10,7 +10,7 @@ from ledger.errors import LogBehindSignedCheckpoint, SignedCheckpointMissing
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="ledger.seal_checkpoint")  # type: ignore[untyped-decorator]
+@shared_task(name="ledger.seal_checkpoint")
 def seal_checkpoint() -> None:
     """Give waiting entries their place and sign a checkpoint over them."""
     try:
@@ -19,13 +19,13 @@ def seal_checkpoint() -> None:
         logger.critical("%s: %s", refusal.code, refusal.message)
 
 
-@shared_task(name="ledger.anchor_checkpoints")  # type: ignore[untyped-decorator]
+@shared_task(name="ledger.anchor_checkpoints")
 def anchor_checkpoints() -> None:
     """Bring the chain one step nearer to the log."""
     anchoring.anchor_pass()
 
 
-@shared_task(name="ledger.send_chain_records")  # type: ignore[untyped-decorator]
+@shared_task(name="ledger.send_chain_records")
 def send_chain_records() -> None:
     """Carry grants, revocations and usage totals to the chain."""
     chain_records.send_chain_records()

@@ -107,5 +107,9 @@ def trust_policy() -> policies.TrustPolicy:
         exchange_document_key=keys.exchange_keys().document_key,
         log_origin=settings.LOG_ORIGIN,
         log_key=keys.log_vkey(),
-        chain=deployment and policies.Chain(chain_id=deployment.chain_id, contract_address=deployment.contract_address),
+        chain=(
+            None
+            if deployment is None
+            else policies.Chain(chain_id=deployment.chain_id, contract_address=deployment.contract_address)
+        ),
     )

@@ -55,7 +55,6 @@ class LogSerializer(serializers.Serializer[dict[str, object]]):
     """The log's figures."""
 
     size = serializers.IntegerField()
-    root = serializers.CharField()
     anchored_size = serializers.IntegerField()
     checkpoint = CheckpointSerializer(allow_null=True)
     anchor = AnchorSerializer(allow_null=True)

@@ -1,7 +1,5 @@
 """The ledger over REST: public, read-only."""
 
-from typing import ClassVar
-
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
@@ -35,7 +33,7 @@ class EntryPages(CursorPagination):
 class PublicView(APIView):
     """Open to anyone, at a bounded rate."""
 
-    permission_classes: ClassVar = [AllowAny]
+    permission_classes = [AllowAny]
     throttle_scope = "public"
 
 
@@ -50,7 +48,7 @@ class LogView(PublicView):
 class EntriesView(ListAPIView[Entry]):
     """The entries, newest first, by subject or kind."""
 
-    permission_classes: ClassVar = [AllowAny]
+    permission_classes = [AllowAny]
     throttle_scope = "public"
     serializer_class = EntrySerializer
     pagination_class = EntryPages
