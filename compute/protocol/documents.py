@@ -584,6 +584,13 @@ def check_receipt_bundle(document: Any) -> None:
     _check(document, RECEIPT_BUNDLE, max_bytes=MAX_BUNDLE_BYTES)
 
 
+def check_entry_proof(proof: Any) -> None:
+    """Check the shape of one entry's proof of inclusion."""
+    _ENTRY_PROOF(proof, "entry")
+    if not isinstance(proof["payload"], dict):
+        raise refuse("entry.payload", "must be an object")
+
+
 def check_trust_policy(document: Any) -> None:
     """Check the shape of a trust policy."""
     _check(document, TRUST_POLICY)
