@@ -66,7 +66,7 @@ def test_a_real_file_is_split_by_rows_and_by_columns(tmp_path):
         (
             "a value nobody mapped",
             HEADER,
-            ["1", "1", "9", "1", "1", "30", "1", "1", "0"],
+            ["2", "1", "9", "1", "1", "30", "1", "1", "0"],
             "does not say what a value of SEX",
         ),
         ("no rows", HEADER, None, "has no rows"),
