@@ -40,7 +40,7 @@ class Computation(models.Model):
         max_length=16, choices=_choices(ComputationState), default=ComputationState.REQUESTED.value
     )
     state_since = models.DateTimeField(default=timezone.now)
-    deadline = models.DateTimeField(help_text="When the present state times out.")
+    deadline = models.DateTimeField(null=True, help_text="When the present state times out; NULL: never.")
     created = models.DateTimeField(default=timezone.now)
     # The policy's answer when it was last asked, as staff see it.
     policy_rule = models.CharField(max_length=16)

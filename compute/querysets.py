@@ -9,9 +9,8 @@ from django.db import models
 from compute.states import ComputationState, ConsentState, TaskState
 
 if TYPE_CHECKING:
-    from exchange.members.models import Organization
-
     from compute import models as tables
+    from exchange.members.models import Organization
 
 
 class ComputationQuerySet(models.QuerySet["tables.Computation"]):
@@ -31,6 +30,13 @@ class ComputationQuerySet(models.QuerySet["tables.Computation"]):
     def by_ref(self, ref: str) -> "tables.Computation | None":
         """The computation of a reference, or None."""
         return self.filter(ref=ref).first()
+
+    def to_advance(self) -> "ComputationQuerySet":
+        """Those a pass might move without anyone else acting, oldest first."""
+        waiting = (ComputationState.CONSENTING, ComputationState.AUTHORIZED, ComputationState.EXECUTING)
+        unreceipted = models.Q(state=ComputationState.RELEASED.value, result__receipt__isnull=True)
+        ready = models.Q(state__in=[state.value for state in (*waiting, ComputationState.SEALED)])
+        return self.filter(ready | unreceipted).order_by("created", "pk")
 
     def overdue(self, now: datetime) -> "ComputationQuerySet":
         return self.filter(deadline__lte=now)

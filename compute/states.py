@@ -55,7 +55,7 @@ COMPUTATION: Transitions[ComputationState] = Transitions(
         _C.REVIEWING: _BEFORE_RUN | {_C.CONSENTING, _C.REJECTED},
         _C.CONSENTING: _BEFORE_RUN | {_C.AUTHORIZED, _C.REJECTED},
         _C.AUTHORIZED: _BEFORE_RUN | {_C.DISPATCHED, _C.REJECTED},
-        _C.DISPATCHED: _BEFORE_RUN | {_C.EXECUTING, _C.FAILED},
+        _C.DISPATCHED: _BEFORE_RUN | {_C.EXECUTING, _C.FAILED},  # a node may refuse before all are ready
         _C.EXECUTING: frozenset({_C.SEALED, _C.FAILED, _C.WITHHELD}),
         _C.SEALED: frozenset({_C.RELEASED}),  # charged: what is paid for is handed over, revoked or not
         _C.RELEASED: frozenset(),

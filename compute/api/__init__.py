@@ -1,0 +1,1 @@
+"""The REST API of computations: for members, and for data nodes."""

@@ -1,0 +1,87 @@
+"""How computations look in the API, and how requests to it are read."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from compute import timeline
+from compute.models import Computation, Result
+
+
+class RequestSerializer(serializers.Serializer[dict[str, Any]]):
+    """A buyer's signed request."""
+
+    request = serializers.JSONField(help_text="A signed hengshu/computation-request/v1.")
+
+
+class ReasonSerializer(serializers.Serializer[dict[str, Any]]):
+    """A reviewer's reason."""
+
+    reason = serializers.CharField(max_length=500, trim_whitespace=True)
+
+
+class ComputationSerializer(serializers.ModelSerializer[Computation]):
+    """A computation in a list."""
+
+    urn = serializers.CharField(read_only=True)
+    contract = serializers.CharField(source="contract.urn", read_only=True)
+    contract_number = serializers.CharField(source="contract.number", read_only=True)
+    buyer = serializers.CharField(source="buyer.urn", read_only=True)
+    end_party = serializers.CharField(source="end_party.urn", read_only=True, allow_null=True, default=None)
+
+    class Meta:
+        model = Computation
+        fields = (
+            "ref",
+            "urn",
+            "contract",
+            "contract_number",
+            "buyer",
+            "operation",
+            "purpose",
+            "state",
+            "state_since",
+            "deadline",
+            "created",
+            "policy_rule",
+            "policy_version",
+            "min_group",
+            "end_code",
+            "end_stage",
+            "end_party",
+        )
+        read_only_fields = fields
+
+
+class ComputationDetailSerializer(ComputationSerializer):
+    """One computation with its request, plan, policy, progress and evidence."""
+
+    parties = serializers.SerializerMethodField()
+    timeline = serializers.SerializerMethodField()
+    receipt_number = serializers.SerializerMethodField()
+
+    class Meta(ComputationSerializer.Meta):
+        fields = (
+            *ComputationSerializer.Meta.fields,
+            "request",
+            "request_digest",
+            "policy",
+            "plan",
+            "review_reason",
+            "parties",
+            "timeline",
+            "receipt_number",
+        )  # type: ignore[assignment]
+        read_only_fields = fields  # type: ignore[assignment]
+
+    def get_parties(self, computation: Computation) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = timeline.as_json(computation)["parties"]
+        return found
+
+    def get_timeline(self, computation: Computation) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = timeline.as_json(computation)["timeline"]
+        return found
+
+    def get_receipt_number(self, computation: Computation) -> str:
+        found = Result.objects.filter(computation=computation).values_list("number", flat=True).first()
+        return found or ""
