@@ -197,7 +197,7 @@ def _has_effect(chain: LedgerBackend, deployment: ChainDeployment, record: Chain
     if record.kind == ChainRecordKind.REVOKE:
         return found.revoked_at != 0
     if record.kind == ChainRecordKind.METER:
-        return found.used >= record.payload["used"]
+        return found.used >= int(record.payload["used"])
     wanted = (record.payload["not_before"], record.payload["not_after"], record.payload["cap"])
     return (found.not_before, found.not_after, found.cap) == wanted
 

@@ -48,7 +48,7 @@ def configured_backend() -> LedgerBackend | None:
 def current_deployment() -> ChainDeployment | None:
     """The epoch the log is in; None before the first deployment."""
     epoch = LogHead.objects.filter(pk=1).values_list("epoch", flat=True).first()
-    return ChainDeployment.objects.filter(epoch=epoch).first()
+    return None if epoch is None else ChainDeployment.objects.filter(epoch=epoch).first()
 
 
 def check_deployment(backend: LedgerBackend) -> ChainDeployment:
