@@ -1,0 +1,257 @@
+"""What every engine promises.
+
+An engine computes one operation over the tables of several parties. Each party runs it in a process of
+its own (`worker.py`), on its own machine, next to its own rows.
+
+What leaves the machine: only what the engine's `card` names, to the peers of the run, over mutual TLS 1.3
+with certificates made for this one job. What `run` returns, the *part*, is this party's share of the
+result and says nothing by itself; the buyer's `open` needs the others' parts too.
+
+Called how often: `check` is pure and may be called any time, without the numeric libraries. `run` is
+called once per process. After a crash nothing is resumed: the process and its directory are thrown away,
+nothing has been released, and the run is void at every party, because a peer that is lost ends the
+others with PEER_LOST in bounded time.
+
+Importing this module loads no numeric library; a data node's daemon imports it.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from compute.engines.errors import PartInvalid
+from compute.engines.metadata import DatasetMeta
+from ledger.proofs import canonical
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PART_TYPE = "hengshu/part/v1"
+RESULT_TYPE = "grouped_statistics/v1"
+PLACES = 6  # decimals of mean and variance, rounded once, half to even
+MAX_PART_BYTES = 4 * 1024 * 1024
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What one role learns from a run, beyond what the contract publishes."""
+
+    role: str
+    zh: str
+    en: str
+
+    def describe(self) -> dict[str, str]:
+        """The member of an execution report."""
+        return {"role": self.role, "zh": self.zh, "en": self.en}
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityCard:
+    """The security of an engine in words: printed on product pages, repeated in every report."""
+
+    technique: str
+    protocol: str
+    adversary_model: str
+    assumption_zh: str
+    assumption_en: str
+    precision_zh: str
+    precision_en: str
+    learned: tuple[Learned, ...]
+
+    def describe(self) -> dict[str, Any]:
+        """The card as plain values."""
+        return {
+            "technique": self.technique,
+            "protocol": self.protocol,
+            "adversary_model": self.adversary_model,
+            "assumption": {"zh": self.assumption_zh, "en": self.assumption_en},
+            "precision": {"zh": self.precision_zh, "en": self.precision_en},
+            "learned": [item.describe() for item in self.learned],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One party's rows as arrays; only the columns that the request names are loaded.
+
+    Shapes: every array (n,); `blocks` holds the block number of each row, `values` scaled integers.
+    """
+
+    meta: DatasetMeta
+    blocks: "NDArray[np.int64]"
+    values: "Mapping[str, NDArray[np.int64]]"
+    ids: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """Everything a run may know. Addresses, certificates: by rank; `addresses[rank][i]` is for link stage i."""
+
+    job: Mapping[str, Any]
+    job_digest: str
+    request: Mapping[str, Any]
+    rank: int
+    work_dir: Path
+    addresses: Mapping[int, Sequence[str]]
+    certificate_paths: Mapping[int, Path]
+    key_path: Path
+    dataset: Path | None
+    deadline: float  # time.monotonic()
+    progress: Progress = field(default=lambda stage, percent: None)
+
+    @property
+    def parties(self) -> int:
+        """How many parties the job has."""
+        return len(self.job["parties"])
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The parameters of the request."""
+        found: Mapping[str, Any] = self.request["parameters"]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Exact totals of one value column in one group: n, sum of x, sum of x squared; x an integer of `scale`."""
+
+    count: int
+    total: int
+    squares: int
+    scale: int
+
+    def describe(self) -> dict[str, Any]:
+        """count, sum, mean and population variance; rational arithmetic, rounded once at the end."""
+        unit = 10**self.scale
+        mean = Fraction(self.total, self.count * unit)
+        variance = Fraction(self.squares, self.count * unit * unit) - mean * mean
+        return {
+            "count": self.count,
+            "sum": write_decimal(Fraction(self.total, unit), self.scale),
+            "mean": write_decimal(mean, PLACES),
+            "variance": write_decimal(variance, PLACES),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedStatistics:
+    """The result: one cell for each released group and value column, sorted by group; withheld groups are absent."""
+
+    group_by: tuple[str, ...]
+    values: tuple[str, ...]
+    min_group: int
+    cells: tuple[Mapping[str, Any], ...]
+
+    def describe(self) -> dict[str, Any]:
+        """The result document of schema grouped_statistics/v1."""
+        return {
+            "type": RESULT_TYPE,
+            "group_by": list(self.group_by),
+            "values": list(self.values),
+            "min_group": self.min_group,
+            "cells": [dict(cell) for cell in self.cells],
+        }
+
+    def to_bytes(self) -> bytes:
+        """The result document as canonical JSON."""
+        return canonical.canonicalize(self.describe())
+
+
+class Engine(ABC):
+    """One way to compute one operation."""
+
+    id: ClassVar[str]
+    operation: ClassVar[str]
+    link_stages: ClassVar[int]  # addresses used, in order
+    packages: ClassVar[tuple[str, ...]]  # whose versions belong in the report
+    card: ClassVar[SecurityCard]
+
+    @abstractmethod
+    def check(self, parameters: Mapping[str, Any], metas: Mapping[int, DatasetMeta], *, min_group: int) -> None:
+        """Check a query against the descriptions of the datasets known here, by rank. Pure; opens no file.
+
+        Raises:
+            EngineRefused: with a stable code; the gate's codes depend on no row.
+        """
+
+    @abstractmethod
+    def run(self, context: StageContext) -> bytes:
+        """Run this party's side; returns its part.
+
+        Raises:
+            LinkLost: a peer is gone; EngineRefused: the query or a peer's job is not acceptable.
+        """
+
+    @abstractmethod
+    def open(
+        self, parts: Sequence[bytes], *, job: Mapping[str, Any], request: Mapping[str, Any]
+    ) -> GroupedStatistics:
+        """Put the parties' parts together at the buyer: exact, no numeric library, no network.
+
+        Raises:
+            PartInvalid: parts are missing, of another job, or do not agree.
+        """
+
+
+def finish(
+    groups: Mapping[tuple[str, ...], Sequence[Total]],
+    *,
+    group_by: Sequence[str],
+    values: Sequence[str],
+    min_group: int,
+) -> GroupedStatistics:
+    """Turn totals into the result; groups with nobody in them are absent."""
+    cells: list[Mapping[str, Any]] = []
+    for labels in sorted(groups):
+        for column, total in zip(values, groups[labels], strict=True):
+            if total.count:
+                cells.append({"group": dict(zip(group_by, labels, strict=True)), "column": column, **total.describe()})
+    return GroupedStatistics(tuple(group_by), tuple(values), min_group, tuple(cells))
+
+
+def write_decimal(value: Fraction, places: int) -> str:
+    """A fraction as a decimal string with exactly `places` digits after the point, half to even."""
+    scaled = round(value * 10**places)
+    sign, digits = ("-" if scaled < 0 else ""), str(abs(scaled)).rjust(places + 1, "0")
+    return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
+
+
+def write_part(*, engine: str, context: StageContext, content: Mapping[str, Any]) -> bytes:
+    """A part as JSON bytes, naming engine, job and rank."""
+    return json.dumps(
+        {"type": PART_TYPE, "engine": engine, "job": context.job_digest, "rank": context.rank, **content},
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode()
+
+
+def read_parts(parts: Sequence[bytes], *, engine: str, job_digest: str, ranks: int) -> list[dict[str, Any]]:
+    """Parts in order of rank, all of one job and engine.
+
+    Raises:
+        PartInvalid: too few, doubled, too large, or of another job.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for part in parts:
+        try:
+            value = json.loads(part) if len(part) <= MAX_PART_BYTES else None
+        except ValueError:
+            value = None
+        if not isinstance(value, dict) or value.get("type") != PART_TYPE:
+            raise PartInvalid("A part is not one; fetch the result again.")
+        if value.get("engine") != engine or value.get("job") != job_digest:
+            raise PartInvalid("A part belongs to another job; fetch the result again.")
+        rank = value.get("rank")
+        if not isinstance(rank, int) or rank in found or not 0 <= rank < ranks:
+            raise PartInvalid("A part has the rank of another; fetch the result again.")
+        found[rank] = value
+    if len(found) != ranks:
+        raise PartInvalid(f"{ranks} parts belong to this result and {len(found)} are here; fetch the result again.")
+    return [found[rank] for rank in range(ranks)]

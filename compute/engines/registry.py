@@ -1,0 +1,40 @@
+"""Engines by their id. Importing this loads no engine, and getting one loads no numeric library."""
+
+from collections.abc import Mapping
+from importlib import import_module, metadata
+from typing import Any
+
+from compute.engines.base import Engine
+from compute.engines.errors import EngineRefused
+
+_ENGINES: Mapping[str, tuple[str, str]] = {
+    "additive_sharing/1": ("compute.engines.additive", "AdditiveSharing"),
+    "aby3_aligned/1": ("compute.engines.aligned", "AlignedStatistics"),
+}
+TRANSPORT = "mutual TLS 1.3, one-job pinned certificates"
+
+
+def ids() -> list[str]:
+    """Every engine that may be dispatched; the reference is not among them."""
+    return list(_ENGINES)
+
+
+def get(engine_id: str) -> Engine:
+    """The engine by its id; EngineRefused ENGINE_UNKNOWN."""
+    place = _ENGINES.get(engine_id)
+    if place is None:
+        raise EngineRefused("ENGINE_UNKNOWN", f"This node has no engine {engine_id}; it has {', '.join(_ENGINES)}.")
+    engine: Engine = getattr(import_module(place[0]), place[1])()
+    return engine
+
+
+def describe(engine_id: str) -> dict[str, Any]:
+    """The `engine` member of an execution report: protocol, adversary model, transport and versions."""
+    engine = get(engine_id)
+    return {
+        "id": engine.id,
+        "protocol": engine.card.protocol,
+        "adversary_model": engine.card.adversary_model,
+        "transport": TRANSPORT,
+        "software": {name: metadata.version(name) for name in ("hengshu", *engine.packages)},
+    }
