@@ -172,36 +172,13 @@ class MessageReplayed(DomainError):
     code = "MESSAGE_REPLAYED"
 
 
-_ZH: Mapping[str, str] = {
-    "REQUEST_INVALID": "请求文件格式不符，请用 hengshu compute submit 重新生成。",
-    "REQUEST_SIGNATURE_INVALID": "请求未由合约所列的买方密钥签名，请核对密钥文件后重新签名。",
-    "REQUEST_EXPIRED": "请求已过有效期，请重新生成。",
-    "TERMS_DIGEST_MISMATCH": "请求所指条款与已签署条款不同，请重新读取合约后再提交。",
-    "COMPUTATION_EXISTS": "该编号已用于另一份请求，请生成新的请求。",
-    "OPERATION_NOT_AGREED": "合约未约定该操作、引擎或用途，请修改请求或另订合约。",
-    "TECHNIQUE_NOT_ALLOWED": "策略表不允许以该技术处理这些数据，请查看命中的规则。",
-    "GROUPS_TOO_SMALL": "策略要求更大的最小分组，请提高 min_group 后重新提交。",
-    "CONCURRENCY_EXCEEDED": "合约允许的并发计算已满，请等待前一次结束。",
-    "PRODUCT_NOT_AVAILABLE": "合约中的产品已停牌或凭证失效，请联系提供方。",
-    "REVIEW_REFUSED": "无法作出该审核，请填写理由并确认计算处于待审核状态。",
-    "CONSENT_INVALID": "同意书与本次计算或签署方不符。",
-    "CONSENT_CLOSED": "该方的答复已记录，或已不再需要。",
-    "TASK_NOT_AVAILABLE": "没有可领取的任务，请稍后再轮询。",
-    "LEASE_LOST": "任务租约已失效，请停止本次运行。",
-    "TASK_CLOSED": "任务已结束，不再接收内容。",
-    "OFFER_INVALID": "连接邀约与任务不符。",
-    "REPORT_INVALID": "执行报告与任务、作业或签署方不符。",
-    "PART_INVALID": "密封结果与报告不符，请检查后重新提交。",
-    "PART_TOO_LARGE": "密封结果超过合约约定的大小。",
-    "REPORT_CONFLICT": "该任务已有另一份报告。",
-    "NOT_RELEASED": "结果尚未放行，请稍后再取。",
-    "NODE_MESSAGE_INVALID": "节点消息格式不符或不是发往此处。",
-    "NODE_UNKNOWN": "消息未由已准入机构的有效密钥签名。",
-    "MESSAGE_OUT_OF_TIME": "消息时间与交易所相差超过五分钟，请校准时钟。",
-    "MESSAGE_REPLAYED": "该消息已收到过，请以新的随机数重新发送。",
+# How a computation may end without a result, beside the nodes' own codes (`compute.protocol.codes`).
+END_SENTENCES: Mapping[str, str] = {
+    "REVIEW_REJECTED": "A reviewer said no; the quota is back. Read the reason.",
+    "CONSENT_REFUSED": "A party refused consent; the quota is back. Ask that party.",
+    "WITHDRAWN_BY_BUYER": "The buyer took the request back; the quota is back too.",
+    "CONTRACT_REVOKED": "A provider revoked the contract; what was under way is withheld and the quota is back.",
+    "POLICY_CHANGED": "Grades or policy changed and a review is needed now; make a new request.",
+    "REQUEST_EXPIRED": "The request ran out before every step was taken; the quota is back. Make a new request.",
+    "PARTIES_NOT_READY": "A party's node was not ready in time; the quota is back. Ask again when all are online.",
 }
-
-
-def sentence_zh(code: str) -> str:
-    """The Chinese sentence of one of this app's codes, for pages; empty for a code of another app."""
-    return _ZH.get(code, "")

@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 
-from contracts.policies import check_effective
 from django.conf import settings
 from django.db import transaction
 
@@ -11,6 +10,7 @@ from compute.actions import decisions, moves
 from compute.models import Authorization, Computation
 from compute.protocol import documents, shapes
 from compute.states import ComputationState, ConsentState
+from contracts.policies import check_effective
 from exchange.kernel.errors import DomainError
 from exchange.members.exchange_keys import exchange_keys, exchange_organization
 from ledger import actions as ledger

@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from contracts.access import access_contract
-from contracts.models import Contract
-from contracts.policies import check_effective
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -26,6 +24,8 @@ from compute.models import Computation, Consent
 from compute.protocol import documents, shapes, terms
 from compute.states import BEFORE_DISPATCH, COMPUTATION, RUNNING, ComputationState
 from contracts.actions import meters
+from contracts.models import Contract
+from contracts.policies import check_effective
 from exchange.kernel import identifiers
 from exchange.kernel.errors import DomainError, PermissionRefused
 from exchange.members.models import Membership, Organization

@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from compute import schedule
+from compute import agreements, schedule
 from compute.actions import moves, reports
 from compute.actions.authorizations import DELIVERY_SECONDS
 from compute.errors import (
@@ -83,7 +83,7 @@ def claim(*, organization: Organization, task: str, now: datetime) -> Claim:
     authorization = computation.authorization
     checkpoint = ledger.latest_checkpoint()
     bundle = {
-        "contract": computation.contract.signed_terms(),
+        "contract": agreements.signed_terms(computation.contract),
         "request": computation.request,
         "job": authorization.job,
         "consents": [consent.document for consent in computation.consents.order_by("pk")],

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from contracts.models import Contract
 from django.db import IntegrityError, transaction
 
+from compute import agreements
 from compute.errors import MessageOutOfTime, MessageReplayed, NodeMessageInvalid, NodeUnknown
 from compute.models import Consent, DataNode, NodeTask, SeenMessage
 from compute.protocol import documents, shapes
@@ -71,11 +71,11 @@ def poll(*, organization: Organization, version: str, now: datetime) -> dict[str
     )
     return {
         "consent_requests": [
-            {"contract": item.computation.contract.signed_terms(), "request": item.computation.request}
+            {"contract": agreements.signed_terms(item.computation.contract), "request": item.computation.request}
             for item in consents
         ],
         "tasks": [{"task": task.urn, "computation": task.computation.urn, "state": task.state} for task in tasks],
-        "revocations": Contract.objects.revocations_seen_by(organization),
+        "revocations": agreements.revocations_for(organization),
         "server_time": shapes.write_time(now),
     }
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from compute import schedule
+from compute import agreements, schedule
 from compute.actions import moves
 from compute.errors import NotReleased
 from compute.models import Computation, ReceiptSerial, Result, SealedPart
@@ -119,7 +119,7 @@ def write_receipt(*, computation: Computation, now: datetime) -> bytes | None:
     bundle = documents.receipt_bundle(
         number=result.number,
         computation=locked.urn,
-        contract=locked.contract.signed_terms(),
+        contract=agreements.signed_terms(locked.contract),
         request=locked.request,
         job=locked.authorization.job,
         consents=[consent.document for consent in locked.consents.order_by("pk") if consent.document],

@@ -4,8 +4,6 @@ import base64
 from typing import Any
 
 from django.http import HttpResponse
-from exchange.web.idempotency import idempotent
-from exchange.web.pagination import Pages
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -18,13 +16,16 @@ from compute.api.serializers import (
     ReasonSerializer,
     RequestSerializer,
 )
+from exchange.web.idempotency import idempotent
+from exchange.web.pagination import Pages
+from exchange.web.requests import acting_membership, membership_of
 
 
 class ComputationsView(APIView):
     """The computations a member may see; a signed request makes a new one."""
 
     def get(self, request: Request) -> Response:
-        rows = visible_computations(by=request.membership).with_parties()
+        rows = visible_computations(by=membership_of(request)).with_parties()
         pages = Pages()
         page = pages.paginate_queryset(rows, request, view=self)
         return pages.get_paginated_response(ComputationSerializer(page, many=True).data)
@@ -33,7 +34,7 @@ class ComputationsView(APIView):
     def post(self, request: Request) -> Response:
         data = RequestSerializer(data=request.data)
         data.is_valid(raise_exception=True)
-        computation = computations.submit(document=data.validated_data["request"], by=request.membership)
+        computation = computations.submit(document=data.validated_data["request"], by=acting_membership(request))
         return Response(ComputationSerializer(computation).data, status=202)
 
 
@@ -41,7 +42,7 @@ class ComputationView(APIView):
     """One computation: state, progress of each party, evidence."""
 
     def get(self, request: Request, ref: str) -> Response:
-        computation = access_computation(ref, by=request.membership)
+        computation = access_computation(ref, by=membership_of(request))
         return Response(ComputationDetailSerializer(computation).data)
 
 
@@ -50,8 +51,8 @@ class ApproveView(APIView):
 
     @idempotent
     def post(self, request: Request, ref: str) -> Response:
-        computation = access_computation(ref, by=request.membership)
-        approved = reviews.approve(computation=computation, by=request.membership, reason=_reason(request))
+        computation = access_computation(ref, by=membership_of(request))
+        approved = reviews.approve(computation=computation, by=acting_membership(request), reason=_reason(request))
         return Response(ComputationSerializer(approved).data)
 
 
@@ -60,8 +61,8 @@ class RejectView(APIView):
 
     @idempotent
     def post(self, request: Request, ref: str) -> Response:
-        computation = access_computation(ref, by=request.membership)
-        rejected = reviews.reject(computation=computation, by=request.membership, reason=_reason(request))
+        computation = access_computation(ref, by=membership_of(request))
+        rejected = reviews.reject(computation=computation, by=acting_membership(request), reason=_reason(request))
         return Response(ComputationSerializer(rejected).data)
 
 
@@ -70,8 +71,8 @@ class WithdrawView(APIView):
 
     @idempotent
     def post(self, request: Request, ref: str) -> Response:
-        computation = access_computation(ref, by=request.membership)
-        withdrawn = computations.withdraw(computation=computation, by=request.membership)
+        computation = access_computation(ref, by=membership_of(request))
+        withdrawn = computations.withdraw(computation=computation, by=acting_membership(request))
         return Response(ComputationSerializer(withdrawn).data)
 
 
@@ -79,8 +80,8 @@ class ResultView(APIView):
     """The sealed parts, for the buyer alone, once released: ciphertext that only the buyer's key opens."""
 
     def get(self, request: Request, ref: str) -> Response:
-        computation = access_computation(ref, by=request.membership)
-        released = results.parts_of(computation, by=request.membership)
+        computation = access_computation(ref, by=membership_of(request))
+        released = results.parts_of(computation, by=acting_membership(request))
         parts: list[dict[str, Any]] = [
             {
                 "rank": part.task.rank,
@@ -104,7 +105,7 @@ class ReceiptView(APIView):
     """The receipt bundle, byte for byte as it was signed; for buyer and providers."""
 
     def get(self, request: Request, ref: str) -> HttpResponse:
-        computation = access_computation(ref, by=request.membership)
+        computation = access_computation(ref, by=membership_of(request))
         body = results.receipt_of(computation)
         answer = HttpResponse(body, content_type="application/json")
         answer["Content-Disposition"] = f'attachment; filename="{results.receipt_number(computation)}.json"'

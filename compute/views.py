@@ -1,0 +1,157 @@
+"""Pages of computations: the list, one computation with live progress and evidence, and the request builder."""
+
+from typing import Any
+
+from contracts.access import access_contract
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from compute import timeline
+from compute.access import access_computation, visible_computations
+from compute.actions import computations, results, reviews
+from compute.errors import END_SENTENCES
+from compute.forms import RequestForm, ReviewForm
+from compute.models import Computation
+from compute.protocol import codes
+from compute.states import COMPUTATION, ComputationState
+from exchange.kernel.errors import DomainError
+from exchange.members.permissions import Permission, has_permission
+from exchange.web import problems, sentences
+from exchange.web.requests import MemberRequest, acting_membership
+
+PAGE_SIZE = 20
+
+
+@login_required
+@require_GET
+def computation_list(request: MemberRequest) -> HttpResponse:
+    """compute/list.html: `page` (of Computation, newest first), `state` (the filter), `states` (all of them)."""
+    rows = visible_computations(by=request.membership).with_parties().select_related("contract", "buyer")
+    state = request.GET.get("state", "")
+    if state in set(ComputationState):
+        rows = rows.filter(state=state)
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    return render(request, "compute/list.html", {"page": page, "state": state, "states": list(ComputationState)})
+
+
+@login_required
+@require_GET
+def computation_detail(request: MemberRequest, ref: str) -> HttpResponse:
+    """compute/detail.html: see `_context` for the names."""
+    return render(request, "compute/detail.html", _context(request, access_computation(ref, by=request.membership)))
+
+
+@login_required
+@require_GET
+def computation_progress(request: MemberRequest, ref: str) -> HttpResponse:
+    """compute/_progress.html: the part of the page that htmx asks for again while `is_final` is false.
+
+    Names as in `_context`. Answers 286 once nothing more will change, which tells htmx to stop asking.
+    """
+    context = _context(request, access_computation(ref, by=request.membership))
+    settled = context["is_final"] and (context["receipt_ready"] or context["computation"].state != "released")
+    return render(request, "compute/_progress.html", context, status=286 if settled else 200)
+
+
+@login_required
+def request_builder(request: MemberRequest, contract: str) -> HttpResponse:
+    """compute/builder.html: `contract`, `form`, `command` (the line to run on the buyer's machine, or empty)."""
+    found = access_contract(contract, by=request.membership)
+    form = RequestForm(request.GET or None, contract=found)
+    command = form.command() if form.is_bound and form.is_valid() else ""
+    return render(request, "compute/builder.html", {"contract": found, "form": form, "command": command})
+
+
+@login_required
+@require_POST
+def review(request: MemberRequest, ref: str, decision: str) -> HttpResponse:
+    """Approve or reject from the page, then show the computation again."""
+    computation = access_computation(ref, by=request.membership)
+    form = ReviewForm(request.POST)
+    if not form.is_valid():
+        return render(request, "compute/detail.html", _context(request, computation, review_form=form), status=400)
+    act = reviews.approve if decision == "approve" else reviews.reject
+    try:
+        act(computation=computation, by=acting_membership(request), reason=form.cleaned_data["reason"])
+    except DomainError as error:
+        messages.error(request, problems.of_refusal(error).detail)
+    else:
+        messages.success(request, _("The decision is recorded in the ledger."))
+    return redirect("compute:detail", ref=ref)
+
+
+@login_required
+@require_POST
+def withdraw(request: MemberRequest, ref: str) -> HttpResponse:
+    """Take a request back from the page, then show the computation again."""
+    computation = access_computation(ref, by=request.membership)
+    try:
+        computations.withdraw(computation=computation, by=acting_membership(request))
+    except DomainError as error:
+        messages.error(request, problems.of_refusal(error).detail)
+    else:
+        messages.success(request, _("The request is withdrawn; the quota is back."))
+    return redirect("compute:detail", ref=ref)
+
+
+@login_required
+@require_GET
+def receipt(request: MemberRequest, ref: str) -> HttpResponse:
+    """The receipt bundle as a file, byte for byte as it was signed."""
+    computation = access_computation(ref, by=request.membership)
+    answer = HttpResponse(results.receipt_of(computation), content_type="application/json")
+    answer["Content-Disposition"] = f'attachment; filename="{results.receipt_number(computation)}.json"'
+    return answer
+
+
+def _context(
+    request: MemberRequest, computation: Computation, *, review_form: ReviewForm | None = None
+) -> dict[str, Any]:
+    """What every page of one computation may use.
+
+    `computation`, `parties` (timeline.PartyProgress in rank order), `steps` (timeline.Step in log order),
+    `policy` (rule, controls, zh, en …), `plan` (engine, technique, zh, en), `request_document`,
+    `path` (states from requested to released, for a stepper), `is_final`, `end_sentence` (why it ended without a result),
+    `receipt_ready`, `receipt_number`, `can_review`, `can_withdraw`, `can_open` (the buyer of a released
+    result: show `hengshu result open REF`), `review_form`.
+    """
+    by = request.membership
+    state = ComputationState(computation.state)
+    return {
+        "computation": computation,
+        "parties": timeline.parties(computation),
+        "steps": timeline.steps(computation),
+        "policy": computation.policy,
+        "plan": computation.plan,
+        "request_document": computation.request,
+        "path": [
+            step.value
+            for step in list(ComputationState)[: list(ComputationState).index(ComputationState.RELEASED) + 1]
+            if step is not ComputationState.REVIEWING or computation.needs_review or state is step
+        ],
+        "is_final": COMPUTATION.is_final(state),
+        "end_sentence": _end_sentence(computation),
+        "receipt_ready": results.has_receipt(computation),
+        "receipt_number": results.receipt_number(computation),
+        "can_review": state is ComputationState.REVIEWING and has_permission(by, Permission.COMPUTATION_REVIEW),
+        "can_withdraw": computations.can_withdraw(computation, by=by),
+        "can_open": state is ComputationState.RELEASED
+        and by is not None
+        and by.organization_id == computation.buyer_id,
+        "review_form": review_form or ReviewForm(),
+    }
+
+
+def _end_sentence(computation: Computation) -> str:
+    """Why a computation ended without a result, in the reader's language; empty while it has not."""
+    code = computation.end_code
+    if not code:
+        return ""
+    english = END_SENTENCES.get(code) or (codes.get(code).sentence("en") if codes.is_known(code) else code)
+    return sentences.sentence(code, english=english, language=get_language() or "zh")
