@@ -36,9 +36,7 @@ def nodes(*, now: datetime) -> list[NodeStatus]:
     found = []
     for organization in Organization.objects.admitted().filter(is_exchange=False, keys__purpose="document").distinct():
         node = heard.get(organization.pk)
-        if node is None:
-            state = "never_seen"
-        else:
-            state = "online" if node.last_seen > now - ONLINE_WITHIN else "offline"
+        online = node is not None and node.last_seen > now - ONLINE_WITHIN
+        state = "never_seen" if node is None else "online" if online else "offline"
         found.append(NodeStatus(organization, state, node.last_seen if node else None, node.version if node else ""))
     return found

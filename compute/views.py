@@ -117,8 +117,8 @@ def _context(
 
     `computation`, `parties` (timeline.PartyProgress in rank order), `steps` (timeline.Step in log order),
     `policy` (rule, controls, zh, en …), `plan` (engine, technique, zh, en), `request_document`,
-    `path` (states from requested to released, for a stepper), `is_final`, `end_sentence` (why it ended without a result),
-    `receipt_ready`, `receipt_number`, `can_review`, `can_withdraw`, `can_open` (the buyer of a released
+    `path` (states from requested to released, for a stepper), `is_final`, `end_sentence` (why there is
+    no result), `receipt_ready`, `receipt_number`, `can_review`, `can_withdraw`, `can_open` (the buyer of a released
     result: show `hengshu result open REF`), `review_form`.
     """
     by = request.membership

@@ -76,7 +76,7 @@ def end(
         state=TaskState.CANCELLED.value, lease_until=None, changed=now
     )
     SealedPart.objects.filter(task__computation=computation).delete()
-    meters.release(subject=computation.urn, reason=code)
+    meters.release(subject=computation.urn, reason=code, now=now)
     ledger.record(
         kind=_EXIT_ENTRIES[to],
         subject=computation.urn,

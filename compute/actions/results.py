@@ -1,6 +1,7 @@
 """From parts to a result: accepted once, charged once, released when its evidence stands, receipted once."""
 
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -12,6 +13,7 @@ from compute.models import Computation, ReceiptSerial, Result, SealedPart
 from compute.protocol import documents, shapes
 from compute.states import ComputationState, TaskState
 from contracts.actions import meters
+from contracts.models import UsageRecord
 from exchange.kernel import identifiers
 from exchange.kernel.errors import DomainError, PermissionRefused
 from exchange.members.exchange_keys import exchange_keys, exchange_organization
@@ -42,7 +44,7 @@ def accept(*, computation: Computation, now: datetime) -> Result | None:
     digests = [task.report_digest for task in tasks]
     try:
         with transaction.atomic():
-            meters.commit(subject=locked.urn, units=1, report_digests=digests)
+            meters.commit(subject=locked.urn, units=1, report_digests=digests, now=now)
     except DomainError as error:
         moves.end(locked, ComputationState.FAILED, code=error.code, stage="acceptance", now=now)
         return None
@@ -189,19 +191,18 @@ def _entries(computation: Computation) -> list[Entry]:
         EntryKind.COMPUTATION_AUTHORIZED,
         EntryKind.RESULT_ACCEPTED,
         EntryKind.RESULT_RELEASED,
+        EntryKind.SETTLEMENT_CHARGED,
     ]
-    own = Entry.objects.about(computation.urn).filter(kind__in=wanted)
-    return [*own, meters.charge_entry(subject=computation.urn)]
+    return list(Entry.objects.about(computation.urn).filter(kind__in=wanted))
 
 
-def _charge(computation: Computation) -> dict[str, object]:
-    payload = ledger.payload_of(meters.charge_entry(subject=computation.urn))
-    price = computation.contract.terms["price"]
+def _charge(computation: Computation) -> dict[str, Any]:
+    usage = UsageRecord.objects.get(subject=computation.urn)
     return {
-        "unit_price_fen": price["unit_price_fen"],
-        "units": 1,
-        "amount_fen": payload["amount_fen"],
-        "currency": price["currency"],
+        "unit_price_fen": usage.unit_price_fen,
+        "units": usage.units,
+        "amount_fen": usage.amount_fen,
+        "currency": computation.contract.terms["price"]["currency"],
     }
 
 
