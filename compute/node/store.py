@@ -230,7 +230,7 @@ class Store:
         """Write the report, its outbox row and the job's new state in one transaction; returns the report.
 
         Args:
-            verb: submit, refuse or fail; submit spends the unit, the others give it back.
+            verb: submit, refuse or fail; submit spends the unit, fail gives it back.
             body: what goes beside the report (task, fencing_token, sealed_part).
             report: makes the signed report from its sequence number and the digest of the one before.
         """
@@ -251,7 +251,7 @@ class Store:
                     "UPDATE meters SET reserved = reserved - 1, committed = committed + 1 WHERE contract = ?",
                     (document["contract"],),
                 )
-            else:
+            elif verb == "fail":  # a refused replay must not touch the run it repeats
                 self._void(connection, computation, code=document["code"])
             journal.append(
                 connection,

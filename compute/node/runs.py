@@ -1,0 +1,381 @@
+"""One task from claim to delivery: claim, admit, offer, wait for all, run, gate, seal, report.
+
+Whatever happens, the work directory is wiped, the unit is spent or given back, and at most one report
+about the computation leaves.
+"""
+
+import base64
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from compute.node import admission, datasets, links, reports
+from compute.node.config import Config
+from compute.node.engine import EngineJob, EngineLauncher, EngineRun
+from compute.node.errors import DatasetInvalid, ExchangeRefused, ExchangeUnavailable
+from compute.node.store import JobState, Store
+from compute.protocol import documents, sealing, shapes
+from compute.protocol.codes import Refused
+from compute.protocol.keyfiles import KeyFile
+from exchange.kernel.errors import DomainError
+from ledger.proofs import statements
+
+Document = dict[str, Any]
+
+HEARTBEAT_SECONDS = 1.0
+WATCH_SECONDS = 0.1
+
+
+class Client(Protocol):
+    """What a run needs of the exchange."""
+
+    def call(self, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Send one message; ExchangeUnavailable or ExchangeRefused."""
+
+
+class FreshGrants(admission.Grants, Protocol):
+    """Grants that can be asked for anew."""
+
+    def forget(self) -> None:
+        """Drop what was kept."""
+
+
+class Stopped(Exception):
+    """The run ends without a report: the exchange took the task back, or the node is stopping."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(slots=True)
+class Node:
+    """The parts a run works with; tests put fakes in their places."""
+
+    config: Config
+    keys: KeyFile
+    store: Store
+    client: Client
+    launcher: EngineLauncher
+    grants: FreshGrants | None
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    is_stopping: Callable[[], bool] = lambda: False
+
+
+@dataclass(slots=True)
+class Run:
+    """One task being worked on."""
+
+    node: Node
+    task: str
+    computation: str
+    fencing_token: int = 0
+    lease_seconds: float = 30.0
+    case: admission.Case | None = None
+    started: datetime = field(default_factory=lambda: datetime.fromtimestamp(0, tz=UTC))
+    offer: Document = field(default_factory=dict)
+    stage: str = "admission"
+    last_beat: float = float("-inf")
+    deadline: float = float("inf")
+    offers: list[Document] = field(default_factory=list)
+
+    @property
+    def admitted(self) -> admission.Case:
+        """The admitted case; only asked for after admission."""
+        if self.case is None:
+            raise RuntimeError("asked before admission")
+        return self.case
+
+    @property
+    def work_dir(self) -> Path:
+        """Private to this run: named by nothing that means anything outside."""
+        return self.node.config.work / hashlib.sha256(self.task.encode()).hexdigest()[:24]
+
+
+def execute(node: Node, *, task: str, computation: str) -> str:
+    """Work one task to its end; returns `sealed`, a code, or `not_claimed`."""
+    run = Run(node=node, task=task, computation=computation, started=node.clock())
+    try:
+        bundle = _claim(run)
+    except (ExchangeRefused, ExchangeUnavailable):
+        return "not_claimed"
+    try:
+        _admit(run, bundle)
+        return _work(run)
+    except Refused as refused:
+        _report_end(run, bundle, code=refused.code)
+        return refused.code
+    except OSError:  # a full or failing disk: nothing of this run may leave
+        _report_end(run, bundle, code="ENGINE_FAILED")
+        return "ENGINE_FAILED"
+    except Stopped as stopped:
+        node.store.void(computation, code=stopped.code)
+        return stopped.code
+    finally:
+        shutil.rmtree(run.work_dir, ignore_errors=True)
+
+
+def _claim(run: Run) -> Any:
+    answer = run.node.client.call("claim", {"task": run.task})
+    try:
+        shapes.integer(0)(answer["fencing_token"], "fencing_token")
+        shapes.integer(1, 3600)(answer["lease_seconds"], "lease_seconds")
+    except (KeyError, DomainError) as error:
+        raise ExchangeUnavailable("The claim's answer has no lease.", zh="领取任务的答复缺少租约。") from error
+    run.fencing_token, run.lease_seconds = answer["fencing_token"], float(answer["lease_seconds"])
+    return answer.get("bundle")
+
+
+def _admit(run: Run, bundle: Any) -> None:
+    node = run.node
+    case = admission.Case(
+        bundle=bundle,
+        task=run.task,
+        fencing_token=run.fencing_token,
+        lease_until=node.monotonic() + run.lease_seconds,
+        config=node.config,
+        store=node.store,
+        grants=node.grants,
+        now=node.clock(),
+        monotonic=node.monotonic,
+    )
+    run.case = case
+    admission.admit(case)
+    if case.job["id"] != run.computation:
+        raise Refused("REQUEST_MISMATCH")
+
+
+def _work(run: Run) -> str:
+    """Everything after admission; the dataset is opened here for the first time (step 7)."""
+    node, case = run.node, run.admitted
+    dataset = _open_dataset(run)
+    shutil.rmtree(run.work_dir, ignore_errors=True)
+    run.work_dir.mkdir(mode=0o700, parents=True)
+    run.stage = "link"
+    until = shapes.parse_time(case.job["expires"])
+    certificate, private_key, pem = links.make_certificate(run.work_dir, now=node.clock(), until=until)
+    offer = documents.link_offer(
+        job=case.job,
+        organization=node.config.organization,
+        rank=case.rank,
+        addresses=links.addresses(node.config.engine_host, node.config.engine_base_port),
+        certificate=pem,
+        expires=until,
+    )
+    run.offer = statements.sign(offer, key=node.keys.document, created=shapes.write_time(node.clock()))
+    run.deadline = node.monotonic() + float(case.job["deadline_seconds"])
+    _tell(run, "offer", {"offer": run.offer})
+    _wait_for_all(run)
+    engine_dir = run.work_dir / "engine"
+    engine_dir.mkdir(mode=0o700)
+    node.store.start(run.computation)
+    run.stage = "run"
+    process = node.launcher.start(
+        EngineJob(
+            work_dir=engine_dir,
+            job=case.job,
+            request=case.request,
+            terms=case.terms,
+            rank=case.rank,
+            dataset=dataset,
+            min_group=_min_group(run),
+            offers=run.offers,
+            certificate=certificate,
+            private_key=private_key,
+            deadline_seconds=run.deadline - node.monotonic(),
+        )
+    )
+    try:
+        part = _watch(run, process)
+    finally:
+        process.stop()
+    _deliver(run, part)
+    return "sealed"
+
+
+def _open_dataset(run: Run) -> Path | None:
+    """Step 7: the stored files are exactly those that the contract's commitment speaks of."""
+    description = run.admitted.dataset
+    if description is None:
+        return None
+    directory = run.node.config.datasets / str(description["directory"])
+    try:
+        datasets.verify(directory, description=description)
+    except DatasetInvalid as error:
+        raise Refused("COMMITMENT_MISMATCH") from error
+    return directory
+
+
+def _wait_for_all(run: Run) -> None:
+    """Heartbeats until every party has offered and the exchange says go."""
+    node, case = run.node, run.admitted
+    while True:
+        answer = _beat(run, "waiting", 0)
+        if answer is not None and answer.get("go") is True:
+            run.offers = links.check_offers(
+                answer.get("offers"), job=case.job, accepted=case.terms, own=run.offer, now=node.clock()
+            )
+            return
+        _check_may_go_on(run)
+        node.sleep(min(WATCH_SECONDS * 2, node.config.poll_seconds))
+
+
+def _watch(run: Run, process: EngineRun) -> bytes:
+    """Heartbeats while the engine works; stops it when anyone with a right to has said so."""
+    while not process.is_finished():
+        stage, percent = process.progress()
+        _beat(run, stage, percent)
+        _check_may_go_on(run)
+        run.node.sleep(WATCH_SECONDS)
+    return process.part()
+
+
+def _check_may_go_on(run: Run) -> None:
+    """What can end a run from inside the node: stop, kill switch, revocation, deadline."""
+    node = run.node
+    if node.is_stopping():
+        raise Refused("RUN_INTERRUPTED")
+    if node.store.is_paused():
+        raise Refused("NODE_PAUSED")
+    if node.store.is_revoked(run.admitted.terms["id"]):
+        raise Refused("CONTRACT_REVOKED")
+    if node.monotonic() >= run.deadline:
+        raise Refused("DEADLINE_PASSED")
+
+
+def _deliver(run: Run, part: bytes) -> None:
+    """Gate the size, look once more for a revocation, seal, and write report and outbox in one transaction."""
+    node, case = run.node, run.admitted
+    run.stage = "gate"
+    if len(part) > case.terms["output"]["max_bytes"]:
+        raise Refused("RESULT_TOO_LARGE")
+    if node.grants is not None:
+        node.grants.forget()  # a result leaves only after a fresh look at the chain
+    admission.check_contract_open(case.terms, store=node.store, now=node.clock())
+    admission.check_grants(case.terms, job=case.job, grants=node.grants, now=node.clock())
+    _check_may_go_on(run)
+    run.stage = "delivery"
+    sealed = sealing.seal(
+        part,
+        recipient=case.job["result"]["sealing_key"],
+        info=sealing.part_context(job_digest=statements.digest(case.job), rank=case.rank),
+    )
+    node.store.finish(
+        computation=run.computation,
+        verb="submit",
+        body={
+            "task": run.task,
+            "fencing_token": run.fencing_token,
+            "sealed_part": base64.b64encode(sealed).decode(),
+        },
+        report=reports.completed(
+            keys=node.keys,
+            job=case.job,
+            party=case.party,
+            card=node.launcher.card(case.job["engine"]),
+            min_group=_min_group(run),
+            sealed=sealed,
+            started=run.started,
+            finished=node.clock(),
+        ),
+    )
+
+
+def _report_end(run: Run, bundle: Any, *, code: str) -> None:
+    """Write the signed report of a refusal or failure, give the unit back, and let the outbox send it.
+
+    A job so malformed that no report can name it gets a journal line only; its lease runs out.
+    """
+    node, case = run.node, run.case
+    job = bundle.get("job") if isinstance(bundle, dict) else None
+    held = node.store.job_state(run.computation) in (JobState.RESERVED, JobState.RUNNING)
+    admitted = held and code != "JOB_REPLAYED"
+    try:
+        documents.check_job(job)
+        party = next(item for item in job["parties"] if item["organization"] == node.config.organization)
+        card = node.launcher.card(job["engine"])
+    except (DomainError, StopIteration, KeyError):
+        node.store.note("job.unreportable", computation=run.computation, code=code)
+        node.store.void(run.computation, code=code)
+        return
+    node.store.finish(
+        computation=run.computation,
+        verb="fail" if admitted else "refuse",
+        body={"task": run.task, "fencing_token": run.fencing_token},
+        report=reports.ended(
+            keys=node.keys,
+            job=job,
+            party=party,
+            card=card,
+            min_group=int(job["min_group"]),
+            outcome="failed" if admitted else "refused",
+            code=code,
+            stage=run.stage if admitted or case is None else "admission",
+            started=run.started,
+            finished=node.clock(),
+        ),
+    )
+
+
+def _min_group(run: Run) -> int:
+    """The stricter of the job's k, this node's and this dataset's."""
+    case = run.admitted
+    own = int(case.dataset["min_group"]) if case.dataset else 0
+    return max(int(case.job["min_group"]), run.node.config.min_group, own)
+
+
+def _tell(run: Run, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Send one message of this task, again and again while the exchange is away and the lease lasts."""
+    end = run.node.monotonic() + run.lease_seconds
+    while True:
+        try:
+            return run.node.client.call(verb, {"task": run.task, "fencing_token": run.fencing_token, **body})
+        except ExchangeRefused as refused:
+            raise Stopped("LEASE_LOST" if refused.answer == "LEASE_LOST" else "RUN_CANCELLED") from refused
+        except ExchangeUnavailable as error:
+            if run.node.monotonic() >= end or run.node.is_stopping():
+                raise Stopped("LEASE_LOST") from error
+            run.node.sleep(HEARTBEAT_SECONDS)
+
+
+def _beat(run: Run, stage: str, percent: int) -> dict[str, Any] | None:
+    """At most one heartbeat a second; None when none was due or the exchange was away."""
+    node = run.node
+    interval = min(HEARTBEAT_SECONDS, node.config.poll_seconds)
+    if node.monotonic() - run.last_beat < interval:
+        return None
+    try:
+        answer = node.client.call(
+            "progress",
+            {
+                "task": run.task,
+                "fencing_token": run.fencing_token,
+                "stage": stage,
+                "percent": max(0, min(100, percent)),
+            },
+        )
+    except ExchangeRefused as refused:
+        raise Stopped("LEASE_LOST" if refused.answer == "LEASE_LOST" else "RUN_CANCELLED") from refused
+    except ExchangeUnavailable as error:
+        # The lease is over by our own clock: the exchange has given the task up, so do we.
+        if run.last_beat > float("-inf") and node.monotonic() - run.last_beat > run.lease_seconds:
+            raise Stopped("LEASE_LOST") from error
+        return None
+    run.last_beat = node.monotonic()
+    if answer.get("cancel") is True:
+        raise Stopped("RUN_CANCELLED")
+    return answer
+
+
+def sweep(work: Path) -> None:
+    """Wipe every run's directory; asked at start, when nothing runs."""
+    work.mkdir(mode=0o700, exist_ok=True)
+    for path in work.iterdir():
+        shutil.rmtree(path, ignore_errors=True)
