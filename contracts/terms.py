@@ -269,7 +269,5 @@ def _split(offerings: Sequence[Offering], compute_party: Party | None, fee: int)
     if compute_party is not None:
         lines.append({"account": compute_party.organization, "basis_points": helper})
     for index, offering in enumerate(offerings):
-        lines.append(
-            {"account": offering.provider.organization, "basis_points": each + (odd if index == 0 else 0)}
-        )
+        lines.append({"account": offering.provider.organization, "basis_points": each + (odd if index == 0 else 0)})
     return lines
