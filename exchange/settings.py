@@ -77,6 +77,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "exchange.web.middleware.MembershipMiddleware",
+    "exchange.web.middleware.RefusalMiddleware",
 ]
 
 ROOT_URLCONF = "exchange.urls"

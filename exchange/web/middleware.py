@@ -1,0 +1,60 @@
+"""Who is asking, and what a page shows when the answer is no."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+
+from exchange.kernel.errors import DomainError
+from exchange.members.models import Membership, User
+from exchange.web import problems
+
+SESSION_KEY = "membership"
+API_PREFIX = "/api/"
+Next = Callable[[HttpRequest], HttpResponseBase]
+
+
+class MembershipMiddleware:
+    """Set `request.membership`: for whom a signed-in person acts, None for everybody else.
+
+    A person with several memberships chose one (`accounts/membership/`); until then it is the oldest.
+    """
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.membership = self._membership(request)  # type: ignore[attr-defined]  # see requests.MemberRequest
+        return self.get_response(request)
+
+    def _membership(self, request: HttpRequest) -> Membership | None:
+        if not isinstance(request.user, User) and not getattr(request.user, "is_authenticated", False):
+            return None
+        memberships = list(Membership.objects.of(request.user))
+        chosen = request.session.get(SESSION_KEY)
+        return next((one for one in memberships if one.ref == chosen), memberships[0] if memberships else None)
+
+
+class RefusalMiddleware:
+    """Show a page for what the domain turned down: code, sentence and status, never a stack trace.
+
+    The API has its own handler (`problems.handle`); this one sees pages only, and API addresses that no view took.
+    """
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+        if request.path.startswith(API_PREFIX):
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, DomainError):
+            return None
+        problem = problems.of_refusal(exception)
+        if request.path.startswith(API_PREFIX):
+            return problems.json_response(problem)
+        return render(request, "refusal.html", {"refusal": problem}, status=problem.status)
