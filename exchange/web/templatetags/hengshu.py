@@ -15,6 +15,7 @@ from django.utils.translation import get_language
 
 from compute.protocol import codes
 from exchange.web import labels
+from exchange.web import verify_words as words_of_verification
 
 register = template.Library()
 
@@ -96,6 +97,12 @@ def moment(value: Any) -> datetime | None:
     """A time in local time, from a datetime or from a document's text; None for anything else."""
     found = value if isinstance(value, datetime) else parse_datetime(str(value or ""))
     return localtime(found) if found is not None and found.tzinfo is not None else found
+
+
+@register.filter
+def hexadecimal(value: Any) -> str:
+    """Bytes as lower-case hex."""
+    return bytes(value or b"").hex()
 
 
 @register.filter
@@ -201,3 +208,9 @@ def stepper(steps: Any, current: Any, *, table: str = "state", name: str = "") -
         "aside": labels.label(current, table) if place < 0 else "",
         "aside_state": str(current),
     }
+
+
+@register.simple_tag
+def verify_words() -> dict[str, Any]:
+    """The texts of the verification page, for its script."""
+    return words_of_verification.words()
