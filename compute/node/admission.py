@@ -220,7 +220,7 @@ def _check_own_place(case: Case) -> None:
     if case.dataset is None:
         known = any(item["name"] == name for item in case.store.datasets())
         raise Refused("COMMITMENT_MISMATCH" if known else "DATASET_UNKNOWN")
-    blocks.check(case.request, case.dataset, organization=case.config.organization)
+    blocks.check(case.request, case.dataset, rank=case.rank, min_group=int(case.job["min_group"]))
 
 
 def _check_consents(case: Case) -> None:

@@ -235,7 +235,8 @@ def _refusal(request: Mapping[str, Any], *, config: Config, store: Store, now: d
                 dataset = store.dataset(party["dataset"], party["dataset_commitment"])
                 if dataset is None:
                     return "DATASET_UNKNOWN"
-                blocks.check(request, dataset, organization=config.organization)
+                least = operations.effective_min_group(accepted, request["parameters"])
+                blocks.check(request, dataset, rank=party["rank"], min_group=least)
     except Refused as refused:
         return refused.code
     except DomainError:
