@@ -103,6 +103,7 @@ class StageContext:
     certificate_paths: Mapping[int, Path]
     key_path: Path
     dataset: Path | None
+    min_group: int  # the k this party's node insists on
     deadline: float  # time.monotonic()
     progress: Progress = field(default=lambda stage, percent: None)
 
@@ -110,6 +111,11 @@ class StageContext:
     def parties(self) -> int:
         """How many parties the job has."""
         return len(self.job["parties"])
+
+    @property
+    def k(self) -> int:
+        """The smallest block that this party releases, before its dataset's own rule."""
+        return max(int(self.job["min_group"]), self.min_group)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -190,9 +196,7 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def open(
-        self, parts: Sequence[bytes], *, job: Mapping[str, Any], request: Mapping[str, Any]
-    ) -> GroupedStatistics:
+    def open(self, parts: Sequence[bytes], *, job: Mapping[str, Any], request: Mapping[str, Any]) -> GroupedStatistics:
         """Put the parties' parts together at the buyer: exact, no numeric library, no network.
 
         Raises:
