@@ -51,6 +51,7 @@ def _start_services() -> None:
     directory = Path(tempfile.mkdtemp(prefix="hengshu-test-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     os.environ["RUN_DIR"] = str(directory)
+    (directory / "static").mkdir()  # whitenoise warns where its root is missing, and warnings are errors
     os.environ.setdefault("SECRET_KEY", "tests only, never deployed")
     os.environ.setdefault("EMAIL_URL", "memorymail://")
     if "DATABASE_URL" not in os.environ:
