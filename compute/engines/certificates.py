@@ -1,10 +1,12 @@
 """The link identity of one job: an EC P-256 certificate that its peers pin exactly.
 
-Self-signed and its own authority, so that trusting exactly this certificate is all a peer has to do; the
-name says nothing about the organisation. The key lives in the job's directory and dies with it.
+Self-signed and its own authority, so that trusting exactly this certificate is all a peer has to do. The
+name is random: it says nothing about the organisation, and it is different for every party, because OpenSSL
+looks a trusted certificate up by its name and takes the first. The key lives and dies with the job.
 """
 
 import hashlib
+import secrets
 import ssl
 from datetime import datetime, timedelta
 
@@ -20,7 +22,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 def make(*, now: datetime, until: datetime) -> tuple[str, str]:
     """Make a certificate for one job; returns (certificate PEM, private key PEM)."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hengshu one-job link")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"hengshu link {secrets.token_hex(8)}")])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -85,7 +85,13 @@ def start(work_dir: Path, *, deadline_seconds: float) -> "Run":
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(work_dir), "JAX_PLATFORMS": "cpu"},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "HOME": str(work_dir),
+            "TMPDIR": str(work_dir),
+            "JAX_PLATFORMS": "cpu",
+        },
         start_new_session=True,
     )
     return Run(process, work_dir, deadline=time.monotonic() + deadline_seconds + _GRACE_SECONDS)

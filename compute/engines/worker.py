@@ -51,8 +51,6 @@ def main(arguments: list[str]) -> NoReturn:
     context = _context(work_dir, spec, deadline=started + spec["deadline_seconds"], progress=progress)
     try:
         part = registry.get(spec["job"]["engine"]).run(context)
-        if len(part) > MAX_PART_BYTES:
-            raise EngineRefused("PARTITION_TOO_LARGE", "The part is too large; ask for fewer groups.")
     except EngineRefused as error:
         finish(work_dir, {"ok": False, "code": error.code})
     except MemoryError:
@@ -60,6 +58,8 @@ def main(arguments: list[str]) -> NoReturn:
     except Exception as error:  # noqa: BLE001 - a foreign library may raise anything; only a code goes out
         _note(work_dir, error)
         finish(work_dir, {"ok": False, "code": _code_of(error)})
+    if len(part) > MAX_PART_BYTES:
+        finish(work_dir, {"ok": False, "code": "PARTITION_TOO_LARGE"})
     _write(work_dir / PART_FILE, part)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     finish(
