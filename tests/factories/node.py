@@ -8,7 +8,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from compute.node import config, consents, datasets
+from compute.node import config as configuration
+from compute.node import consents, datasets
 from compute.node.store import Store
 from compute.protocol import documents, keyfiles, operations, terms
 from compute.protocol.codes import Refused
@@ -81,10 +82,10 @@ class World:
 
     # --- nodes --------------------------------------------------------------------------------------------
 
-    def config(self, code: str, *, url: str = "http://127.0.0.1:9", base_port: int = 21000) -> config.Config:
+    def config(self, code: str, *, url: str = "http://127.0.0.1:9", base_port: int = 21000) -> configuration.Config:
         home = self.directory / code
         keyfiles.save(self.keys[code], home / "key.json")
-        return config.write(
+        return configuration.write(
             home,
             {
                 "name": code,
@@ -102,10 +103,10 @@ class World:
             },
         )
 
-    def store(self, made: config.Config) -> Store:
+    def store(self, made: configuration.Config) -> Store:
         return Store(made.database, clock=self.clock)
 
-    def add_dataset(self, made: config.Config, store: Store, *, rows: int = 40) -> dict[str, Any]:
+    def add_dataset(self, made: configuration.Config, store: Store, *, rows: int = 40) -> dict[str, Any]:
         path, schema = made.home / "people.csv", made.home / "people.toml"
         schema.write_text(SCHEMA)
         with path.open("w", newline="") as file:
@@ -247,7 +248,7 @@ class World:
         document = documents.request(
             computation=make_urn("computation", new_ulid()),
             terms=contract,
-            operation=contract["computation"]["operations"][0],
+            operation=changes.pop("operation", contract["computation"]["operations"][0]),
             parameters=changes.pop("parameters", parameters),
             created=NOW,
             expires=NOW + timedelta(hours=1),
@@ -365,7 +366,7 @@ class Provider:
     """fund-a's node with a dataset, an accepted contract with fund-b and a standing consent."""
 
     world: World
-    config: config.Config
+    config: configuration.Config
     store: Store
     contract: dict[str, Any]
     grants: FakeGrants = field(default_factory=FakeGrants)

@@ -246,7 +246,7 @@ def replayed(fund: Provider, bundle: Bundle) -> Any:
 
 def exhausted(fund: Provider, bundle: Bundle) -> Any:
     for _ in range(20):
-        admission.admit(case_of(fund, genuine(fund)))
+        admission.admit(case_of(fund, _under(fund, fund.contract, ("fund-a", "fund-b"), keep=True)))
     return bundle
 
 

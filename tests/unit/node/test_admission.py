@@ -24,9 +24,8 @@ _watched: list[str] = []
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and _watched and isinstance(arguments[0], str):
-        if any(arguments[0].startswith(root) for root in _watched):
-            _opened.append(arguments[0])
+    if event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(tuple(_watched)):
+        _opened.append(arguments[0])
 
 
 sys.addaudithook(_audit)
