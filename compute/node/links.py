@@ -1,6 +1,7 @@
 """One-job links: a fresh certificate for each job, offered under the node's signature, pinned by its peers."""
 
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ def make_certificate(directory: Path, *, now: datetime, until: datetime) -> tupl
     nothing about the organisation.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hengshu one-job link")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"hengshu link {secrets.token_hex(8)}")])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
