@@ -43,7 +43,9 @@ def books(database_url: str) -> Books:
     return Books(total, unbalanced, charges, logged)
 
 
-def canary_hits(values: Sequence[str], *, run_directory: Path, members: Path, extra: Sequence[Path] = ()) -> list[canary.Hit]:
+def canary_hits(
+    values: Sequence[str], *, run_directory: Path, members: Path, extra: Sequence[Path] = ()
+) -> list[canary.Hit]:
     """Look for planted values in everything of the exchange: database with WAL, broker, chain, logs, media.
 
     The members' own machines (their directories) are left out: that is where the values belong.

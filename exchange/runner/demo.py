@@ -1,0 +1,184 @@
+"""The demo: start the parts, play the story of one purchase, and either check every promise or stay up."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from exchange.runner import checks, embedded, tables
+from exchange.runner.stack import Stack
+from exchange.runner.story import Story
+from exchange.runner.supervisor import StartFailed
+from exchange.runner.world import MEMBERS, PASSWORD, STAFF
+
+READY_LINE = "Ctrl-C stops everything"
+
+
+@dataclass(slots=True)
+class Clock:
+    """Prints lines with the seconds since the start in front."""
+
+    began: float = field(default_factory=time.monotonic)
+
+    def say(self, line: str) -> None:
+        print(f"[{self.seconds:6.1f}s] {line}", flush=True)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+
+def interactive(directory: Path, *, source: Path | None, mapping: Path | None) -> int:
+    """Start, play the story unless this directory has played it, and stay up until Ctrl-C."""
+    clock = Clock()
+    stack = Stack(directory, say=clock.say)
+    told = directory / "story.json"
+    try:
+        _start(stack, clock)
+        if told.exists():
+            stack.supervisor.start(*(stack.node(member.code) for member in MEMBERS))
+            clock.say("five data nodes ready; the story was told on an earlier start (make reset forgets it)")
+        else:
+            story = Story(stack, _world(source, mapping), say=clock.say)
+            story.tell()
+            told.write_text(json.dumps(story.summary(), ensure_ascii=False))
+        _write_status(stack)
+        _print_accounts(stack)
+        while (ended := stack.supervisor.ended()) is None:
+            time.sleep(0.5)
+        clock.say(f"✗ {ended.name} ended by itself; see {directory / 'logs' / ended.name}.log")
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _stop(stack, clock)
+
+
+def once(directory: Path, *, source: Path | None, mapping: Path | None) -> int:
+    """Headless: play the story on fresh parts, check every promise, print one line of JSON, stop everything."""
+    clock = Clock()
+    stack = Stack(directory, say=clock.say, web_port=18000)
+    verdict: dict[str, Any] = {"ok": False}
+    try:
+        _start(stack, clock)
+        story = Story(stack, _world(source, mapping), say=clock.say)
+        story.tell()
+        verdict = _verdict(stack, story, clock)
+    except KeyboardInterrupt:
+        verdict["interrupted"] = True
+    finally:
+        _stop(stack, clock)
+    if verdict.get("computations"):
+        # Once more with everything stopped: what the servers write on their way out counts too.
+        hits = checks.canary_hits(
+            story.canaries, run_directory=directory, members=directory / "members", extra=_places(stack)
+        )
+        verdict["canary_hits"] = len(hits)
+        verdict["ok"] = verdict["ok"] and not hits
+        for hit in hits:
+            clock.say(f"✗ canary found in {hit.path} as {hit.form}")
+    verdict["seconds"] = round(clock.seconds, 1)
+    print(json.dumps(verdict, ensure_ascii=False), flush=True)
+    return 0 if verdict["ok"] else 1
+
+
+def _start(stack: Stack, clock: Clock) -> None:
+    clock.say("starting PostgreSQL, Valkey and the chain")
+    stack.start_stores()
+    accounts = _accounts_file(stack)
+    command = [sys.executable, "-m", "exchange.runner.prepare", "--accounts", str(accounts)]
+    finished = subprocess.run(
+        command,
+        env={**os.environ, **stack.environment},
+        cwd=embedded.PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    accounts.unlink()
+    if finished.returncode != 0:
+        raise StartFailed(f"preparing the exchange failed:\n{finished.stderr[-2000:]}")
+    clock.say("tables, keys and the on-chain contract are there")
+    stack.start_exchange()
+    clock.say(f"first page at {stack.url}/")
+
+
+def _stop(stack: Stack, clock: Clock) -> None:
+    clock.say("stopping")
+    stack.supervisor.stop()
+    clock.say("stopped")
+
+
+def _world(source: Path | None, mapping: Path | None) -> tables.World:
+    return tables.from_file(source, mapping=mapping) if source else tables.synthetic()
+
+
+def _accounts_file(stack: Stack) -> Path:
+    accounts = [
+        {"username": one.username, "name": one.name, "password": PASSWORD, "staff_role": one.role} for one in STAFF
+    ] + [{"username": member.code, "name": member.name_zh, "password": PASSWORD} for member in MEMBERS]
+    descriptor, name = tempfile.mkstemp(dir=stack.directory, prefix="accounts-")
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(accounts, file, ensure_ascii=False)
+    return Path(name)
+
+
+def _places(stack: Stack) -> list[Path]:
+    """Where the embedded stores lie when the run directory's path is too long for their sockets."""
+    database = stack.environment.get("DATABASE_URL", "")
+    elsewhere = [stack.sockets] if stack.sockets != stack.directory else []
+    if "host=/" in database:
+        elsewhere.append(Path(database.partition("host=")[2].partition("&")[0]))
+    return [place for place in elsewhere if stack.directory not in place.parents]
+
+
+def _verdict(stack: Stack, story: Story, clock: Clock) -> dict[str, Any]:
+    clock.say("checking the promises from outside")
+    books = checks.books(stack.environment.get("DATABASE_URL") or os.environ["DATABASE_URL"])
+    summary = story.summary()
+    computations = summary["computations"]
+    verdict = {
+        "ok": False,
+        **summary,
+        "charges_per_result": books.charges_per_result,
+        "postings_sum": books.postings_sum,
+        "node_pids": [process.pid for process in stack.supervisor.processes if process.name.startswith("node-")],
+        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+    }
+    verdict["ok"] = (
+        len(computations) == 2
+        and all(one["state"] == "released" and one["cells"] > 0 and one["equals_reference"] for one in computations)
+        and books.charges_per_result == 1
+        and books.postings_sum == 0
+        and books.unbalanced_transfers == 0
+        and summary["receipts_verified"]
+        and summary["statements_agree"]
+        and summary["anchored"]
+        and len(set(verdict["node_pids"])) == len(MEMBERS)
+    )
+    return verdict
+
+
+def _write_status(stack: Stack) -> None:
+    parts = [
+        {"name": process.name, "pid": process.pid, "log": str(stack.directory / "logs" / f"{process.name}.log")}
+        for process in stack.supervisor.processes
+    ]
+    (stack.directory / "status.json").write_text(json.dumps(parts))
+
+
+def _print_accounts(stack: Stack) -> None:
+    print(f"\n  {stack.url}/   衡数 Hengshu is up. {READY_LINE}.\n")
+    print(f"  accounts (password {PASSWORD}):")
+    for member in MEMBERS:
+        print(f"    {member.code:<12}{member.role:<22}{member.name_zh} {member.name_en}")
+    for account in STAFF:
+        print(f"    {account.username:<12}{account.role:<22}{account.name}")
+    print(f"\n  members' own machines: {stack.directory / 'members'}   logs: {stack.directory / 'logs'}\n", flush=True)
