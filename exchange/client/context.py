@@ -4,17 +4,18 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from compute.protocol import keyfiles
-from compute.protocol.keyfiles import KeyFile
-from exchange.client.api import Api
 from exchange.client.errors import ClientError
 from exchange.client.output import Output
 from exchange.client.store import Home
 from ledger.proofs import policies
 from ledger.proofs.errors import VerificationError
 from ledger.proofs.policies import TrustPolicy
+
+if TYPE_CHECKING:
+    from compute.protocol.keyfiles import KeyFile
+    from exchange.client.api import Api
 
 
 @dataclass(slots=True)
@@ -26,7 +27,7 @@ class Context:
     key_path: str = ""
     url: str = ""
 
-    def api(self, *, public: bool = False) -> Api:
+    def api(self, *, public: bool = False) -> "Api":
         """The exchange, with the member token unless `public`."""
         url = self.url or self.home.config().url
         if not url:
@@ -35,13 +36,18 @@ class Context:
                 "No exchange is known yet; run: hengshu login --url URL --username NAME",
                 zh="尚不知道交易所地址；请运行：hengshu login --url 网址 --username 用户名",
             )
+        from exchange.client.api import Api  # not at the top: `verify` opens no network library
+
         return Api(url, token="" if public else self.home.token(), language=self.out.language)
 
     def key_file(self) -> Path:
         """Where the key file lies: --key, else the one of `keys new`."""
         return Path(self.key_path or self.home.config().key_file or self.home.directory / "key.json")
 
-    def keys(self) -> KeyFile:
+    def keys(self) -> "KeyFile":
+        """The organisation's keys; the passphrase, where there is one, comes from HENGSHU_PASSPHRASE."""
+        from compute.protocol import keyfiles
+
         return keyfiles.load(self.key_file(), passphrase=os.environ.get("HENGSHU_PASSPHRASE"))
 
     def policy(self) -> TrustPolicy:
