@@ -1,0 +1,17 @@
+"""The contracts' passes. Each may run at any time, any number of times, on any worker."""
+
+from celery import shared_task
+
+from contracts.actions import lifecycle, meters
+
+
+@shared_task(name="contracts.expire_reservations")  # type: ignore[untyped-decorator]
+def expire_reservations() -> None:
+    """Give quota and money of forgotten runs back."""
+    meters.expire()
+
+
+@shared_task(name="contracts.advance_contracts")  # type: ignore[untyped-decorator]
+def advance_contracts() -> None:
+    """Move contracts on: funded, effective, exhausted, expired, closed; issue statements that are due."""
+    lifecycle.advance()
