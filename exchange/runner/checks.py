@@ -35,7 +35,8 @@ def books(database_url: str) -> Books:
             " GROUP BY transfer_id HAVING SUM(amount_fen) <> 0) AS broken",
         )
         per_result = connection.execute(
-            "SELECT DISTINCT (SELECT COUNT(*) FROM contracts_transfer t WHERE t.kind = 'charge' AND t.subject = u.subject)"
+            "SELECT DISTINCT"
+            " (SELECT COUNT(*) FROM contracts_transfer t WHERE t.kind = 'charge' AND t.subject = u.subject)"
             " FROM contracts_usagerecord u"
         ).fetchall()
         charges = per_result[0][0] if len(per_result) == 1 else -1

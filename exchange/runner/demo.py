@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,9 +53,10 @@ def interactive(directory: Path, *, source: Path | None, mapping: Path | None) -
         while (ended := stack.supervisor.ended()) is None:
             time.sleep(0.5)
         clock.say(f"✗ {ended.name} ended by itself; see {directory / 'logs' / ended.name}.log")
-        return 1
     except KeyboardInterrupt:
         return 0
+    else:
+        return 1
     finally:
         _stop(stack, clock)
 

@@ -150,7 +150,7 @@ class Story:
         self.parties.session("clerk").post(f"contracts/{deal.ref}/deposits/", body)
         signed = self.parties.session("bank").get(f"contracts/{deal.ref}/")["terms"]
         self._each([member(code) for code in signers if code != "bank"], lambda one: self._accept(one, deal, signed))
-        state = self._wait_for(f"contracts/{deal.ref}/", "bank", lambda answer: answer["state"], {"effective"}, set())
+        state = self._wait_for(f"contracts/{deal.ref}/", "bank", _state, {"effective"}, {"revoked", "terminated"})
         self.say(f"     {deal.number} is {state}: signed by {len(signers)}, granted on chain, escrow funded")
 
     def compute(self, deal: Deal) -> None:
@@ -166,9 +166,13 @@ class Story:
         submitted = self.parties.cli(bank, "compute", "submit", deal.ref, "--operation", deal.operation, *arguments)
         deal.computation = submitted["ref"]
         ends = {"withdrawn", "rejected", "expired", "failed", "withheld"}
-        deal.state = self._wait_for(
-            f"computations/{deal.computation}/", "bank", lambda answer: str(answer["state"]).lower(), {"released"}, ends
-        )
+        path = f"computations/{deal.computation}/"
+        deal.state = self._wait_for(path, "bank", _state, {"released", "reviewing"}, ends)
+        if deal.state == "reviewing":
+            rule = self.parties.session("reviewer").get(path).get("decision", {}).get("rule", "")
+            self.say(f"     the policy table ({rule}) asks for a person: the compliance reviewer reads the query")
+            self.parties.session("reviewer").post(f"{path}approve/", {"reason": "查询仅含分组统计，符合登记场景"})
+            deal.state = self._wait_for(path, "bank", _state, {"released"}, ends)
         folder = self.stack.member("bank") / f"result-{deal.computation}"
         opened = self.parties.cli(bank, "result", "open", deal.computation, "--out", str(folder))["result"]
         deal.cells = len(opened["cells"])
@@ -277,6 +281,10 @@ class Story:
         """The same step by several members side by side, as they would; the first failure is raised."""
         with ThreadPoolExecutor(max_workers=2) as pool:
             list(pool.map(step, members))
+
+
+def _state(answer: Any) -> str:
+    return str(answer["state"]).lower()
 
 
 def _certificate(product: dict[str, Any]) -> str:
