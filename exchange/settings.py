@@ -201,6 +201,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 120,  # longer than any task's time limit, so that none runs twice at once
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
+    # A request that wakes a worker gives up on a dead broker at once (6 s by default); beat repairs the rest.
+    "max_retries": 0,
+    "interval_start": 0,
+    "interval_step": 0,
 }
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
