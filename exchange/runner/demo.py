@@ -34,13 +34,35 @@ class Clock:
         return time.monotonic() - self.began
 
 
+def start(stack: Stack, clock: Clock) -> None:
+    """Stores, tables, keys, on-chain contract, web and worker; the first page is up when this returns."""
+    clock.say("starting PostgreSQL, Valkey and the chain")
+    stack.start_stores()
+    accounts = _accounts_file(stack)
+    command = [sys.executable, "-m", "exchange.runner.prepare", "--accounts", str(accounts)]
+    finished = subprocess.run(
+        command,
+        env={**os.environ, **stack.environment},
+        cwd=embedded.PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    accounts.unlink()
+    if finished.returncode != 0:
+        raise StartFailed(f"preparing the exchange failed:\n{finished.stderr[-2000:]}")
+    clock.say("tables, keys and the on-chain contract are there")
+    stack.start_exchange()
+    clock.say(f"first page at {stack.url}/")
+
+
 def interactive(directory: Path, *, source: Path | None, mapping: Path | None) -> int:
     """Start, play the story unless this directory has played it, and stay up until Ctrl-C."""
     clock = Clock()
     stack = Stack(directory, say=clock.say)
     told = directory / "story.json"
     try:
-        _start(stack, clock)
+        start(stack, clock)
         if told.exists():
             stack.supervisor.start(*(stack.node(member.code) for member in MEMBERS))
             clock.say("five data nodes ready; the story was told on an earlier start (make reset forgets it)")
@@ -67,7 +89,7 @@ def once(directory: Path, *, source: Path | None, mapping: Path | None) -> int:
     stack = Stack(directory, say=clock.say, web_port=18000)
     verdict: dict[str, Any] = {"ok": False}
     try:
-        _start(stack, clock)
+        start(stack, clock)
         story = Story(stack, _world(source, mapping), say=clock.say)
         story.tell()
         verdict = _verdict(stack, story, clock)
@@ -87,27 +109,6 @@ def once(directory: Path, *, source: Path | None, mapping: Path | None) -> int:
     verdict["seconds"] = round(clock.seconds, 1)
     print(json.dumps(verdict, ensure_ascii=False), flush=True)
     return 0 if verdict["ok"] else 1
-
-
-def _start(stack: Stack, clock: Clock) -> None:
-    clock.say("starting PostgreSQL, Valkey and the chain")
-    stack.start_stores()
-    accounts = _accounts_file(stack)
-    command = [sys.executable, "-m", "exchange.runner.prepare", "--accounts", str(accounts)]
-    finished = subprocess.run(
-        command,
-        env={**os.environ, **stack.environment},
-        cwd=embedded.PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    accounts.unlink()
-    if finished.returncode != 0:
-        raise StartFailed(f"preparing the exchange failed:\n{finished.stderr[-2000:]}")
-    clock.say("tables, keys and the on-chain contract are there")
-    stack.start_exchange()
-    clock.say(f"first page at {stack.url}/")
 
 
 def _stop(stack: Stack, clock: Clock) -> None:
