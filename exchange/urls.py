@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("allauth.urls")),
     *_when_there("api/", "exchange.api.urls"),
     *_when_there("ledger/", "ledger.urls"),
+    *_when_there("", "ledger.well_known"),
     *_when_there("", "listings.urls"),
     *_when_there("", "contracts.urls"),
     *_when_there("", "compute.urls"),

@@ -33,7 +33,7 @@ def seal() -> Checkpoint | None:
         SignedCheckpointMissing: the file with the last signed checkpoint is gone.
     Idempotent: any number of sealers may run at once; one works, the others wait and find nothing to do.
     """
-    while sequence() == BATCH:
+    while sequence(limit=BATCH) == BATCH:
         pass
     return sign()
 

@@ -1,0 +1,83 @@
+"""What is evidence cannot be changed or deleted, even past the ORM; the same statements work with the guard off."""
+
+import pgtrigger
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from ledger import actions as ledger
+from ledger.models import Checkpoint, Disclosure, Entry, Leaf, Tile
+from tests.factories.ledger import record
+
+pytestmark = pytest.mark.django_db
+
+STATEMENTS = {
+    "entry kind": "UPDATE ledger_entry SET kind = 'x'",
+    "entry subject": "UPDATE ledger_entry SET subject = subject",
+    "entry gone": "DELETE FROM ledger_entry",
+    "leaf bytes": "UPDATE ledger_leaf SET data = ''",
+    "leaf gone": "DELETE FROM ledger_leaf",
+    "checkpoint root": "UPDATE ledger_checkpoint SET root = ''",
+    "checkpoint gone": "DELETE FROM ledger_checkpoint",
+    "tile rewritten": "UPDATE ledger_tile SET data = decode(repeat('00', 64), 'hex')",
+    "tile cut": "UPDATE ledger_tile SET data = substring(data FOR 32)",
+    "tile moved": "UPDATE ledger_tile SET index = index + 1",
+    "tile gone": "DELETE FROM ledger_tile",
+    "payload rewritten": "UPDATE ledger_disclosure SET payload = '{}'",
+    "salt rewritten": "UPDATE ledger_disclosure SET salt = payload",
+    "disclosure gone": "DELETE FROM ledger_disclosure",
+}
+
+
+@pytest.fixture(autouse=True)
+def sealed_log():
+    record(2)
+    ledger.seal()
+
+
+def run(statement: str) -> int:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+        cursor.execute(statement)
+        return cursor.rowcount
+
+
+@pytest.mark.parametrize("case", STATEMENTS)
+def test_raw_sql_is_refused_and_changes_nothing(case):
+    before = snapshot()
+
+    with pytest.raises(DatabaseError, match=r"Cannot (update|delete)"):
+        run(STATEMENTS[case])
+
+    assert snapshot() == before
+
+
+@pytest.mark.parametrize("case", [case for case in STATEMENTS if not case.endswith("gone")])
+def test_without_the_guard_the_same_statement_changes_the_evidence(case):
+    with pgtrigger.ignore():
+        assert run(STATEMENTS[case]) > 0
+
+
+def test_an_erased_payload_cannot_come_back():
+    entry = Entry.objects.first()
+    ledger.erase(entry=entry)
+
+    with pytest.raises(DatabaseError, match="Cannot update"):
+        run(f"UPDATE ledger_disclosure SET payload = 'a', salt = 'b', erased_at = NULL WHERE entry_id = {entry.pk}")
+
+
+def test_a_payload_and_its_salt_go_together_or_not_at_all():
+    with pytest.raises(DatabaseError, match="disclosure_whole_or_erased"):
+        run("UPDATE ledger_disclosure SET payload = NULL")
+
+
+def test_a_second_head_row_is_refused():
+    with pytest.raises(DatabaseError, match="log_head_is_one_row"):
+        run("INSERT INTO ledger_loghead (id, size, root, epoch, alarm) VALUES (2, 0, '', 1, '')")
+
+
+def snapshot():
+    return [
+        [tuple(bytes(value) if isinstance(value, memoryview) else value for value in row) for row in rows]
+        for table in (Entry, Leaf, Checkpoint, Tile, Disclosure)
+        if (rows := table.objects.order_by("pk").values_list())
+    ]
