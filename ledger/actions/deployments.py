@@ -86,7 +86,7 @@ def deploy(*, backend: LedgerBackend, anchor: Any, record: Any) -> ChainDeployme
     for keys in (anchor, record):
         backend.fund(keys.chain_address)
     if settings.CHAIN_CONTRACT_ADDRESS:
-        return _adopt(backend, identity, settings.CHAIN_CONTRACT_ADDRESS)
+        return _adopt(backend, identity, typed_data.checksum_address(settings.CHAIN_CONTRACT_ADDRESS))
     expected = _expected_code_hash()
     here = ChainDeployment.objects.filter(chain_id=identity.chain_id, genesis_hash=identity.genesis_hash)
     standing = [row for row in here.order_by("-epoch") if backend.code_hash(row.contract_address)]

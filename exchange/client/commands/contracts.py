@@ -96,7 +96,7 @@ def grant(context: Context, args: argparse.Namespace) -> int:
         terms_digest=statements.digest(document),
         not_before=int(shapes.parse_time(term["effective_from"]).timestamp()),
         not_after=int(shapes.parse_time(term["effective_to"]).timestamp()),
-        cap=args.cap or quota,
+        cap=quota,
     )
     context.out.facts(
         [
@@ -115,7 +115,8 @@ def grant(context: Context, args: argparse.Namespace) -> int:
 
 def revoke(context: Context, args: argparse.Namespace) -> int:
     """End a contract at once: a signed document for nodes and exchange, and a signature for the chain."""
-    document = context.signed_terms(args.ref)
+    detail = context.api().get(f"contracts/{args.ref}/")
+    document = terms_of(detail)
     keys = context.keys()
     own = _check_own_party(document, keys=keys)
     confirming.confirm(
@@ -126,15 +127,15 @@ def revoke(context: Context, args: argparse.Namespace) -> int:
         contract=document["id"],
         terms_digest=digest,
         organization=own["organization"],
-        sequence=args.sequence,
+        sequence=args.sequence or int(context.now().timestamp()),  # only grows, whatever was said before
         issued=context.now(),
         reason=args.reason,
     )
     signed = statements.sign(revocation, key=keys.document, created=revocation["issued"])
     body: dict[str, Any] = {"document": signed}
     chain = context.policy().chain
-    if chain is not None:
-        grant_id = grants.grant_id(grantor=keys.chain_address, terms_digest=digest)
+    grant_id = grants.grant_id(grantor=keys.chain_address, terms_digest=digest)
+    if chain is not None and _has_grant(detail, own=own, grant_id=grant_id):
         message = grants.revoke_digest(chain_id=chain.chain_id, contract_address=chain.contract_address, grant=grant_id)
         body["chain_signature"] = typed_data.sign(message, key=keys.chain)
     answer = context.api().post(f"contracts/{args.ref}/revocations/", body, key=f"revoke-{statements.digest(signed)}")
@@ -188,6 +189,12 @@ def describe(context: Context, document: dict[str, Any]) -> None:
             ("条款摘要", "terms digest", statements.digest(document)),
         ]
     )
+
+
+def _has_grant(detail: dict[str, Any], *, own: dict[str, Any], grant_id: str) -> bool:
+    """Whether the exchange knows a grant of ours for this contract."""
+    names = {own["organization"], own["chain_address"], grant_id}
+    return any(names & {value for value in row.values() if isinstance(value, str)} for row in detail.get("grants", []))
 
 
 def _check_own_party(document: dict[str, Any], *, keys: Any) -> dict[str, Any]:

@@ -83,11 +83,20 @@ def test_no_grant_before_the_own_signature_or_without_a_chain(machine):
     assert machine.run("contract", "grant", "C1", "--yes").err.startswith("CHAIN_NOT_IN_POLICY")
 
 
+def test_without_a_grant_only_the_document_is_signed(machine):
+    machine.as_member("fund-a")
+    machine.pin_policy(chain=CHAIN)
+    serve(machine, machine.world.contract(COMMITMENTS), grants=[])
+    machine.exchange.answers["POST", "/api/v1/contracts/C1/revocations/"] = (201, {"state": "revoked"})
+    machine.run("contract", "revoke", "C1", "--yes")
+    assert set(machine.exchange.posted("/api/v1/contracts/C1/revocations/")[0].body) == {"document"}
+
+
 def test_a_revocation_is_signed_for_nodes_and_for_the_chain(machine):
     contract = machine.world.contract(COMMITMENTS)
     machine.as_member("fund-a")
     machine.pin_policy(chain=CHAIN)
-    serve(machine, contract)
+    serve(machine, contract, grants=[{"organization": machine.world.orgs["fund-a"], "state": "active"}])
     machine.exchange.answers["POST", "/api/v1/contracts/C1/revocations/"] = (201, {"state": "revoked"})
 
     machine.run("contract", "revoke", "C1", "--reason", "测试", "--yes")
