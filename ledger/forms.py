@@ -18,7 +18,7 @@ class ReceiptForm(forms.Form):
 
     def clean_receipt(self) -> bytes:
         """The file's bytes, if it is of a size that a receipt can have."""
-        file: "UploadedFile[Any]" = self.cleaned_data["receipt"]
+        file: UploadedFile[Any] = self.cleaned_data["receipt"]
         if file.size is None or file.size > MAX_RECEIPT_BYTES:
             raise forms.ValidationError(_("The file is too large to be a receipt bundle."))
         data: bytes = file.read()
