@@ -32,7 +32,7 @@ from ledger.chain import artifact
 TIMEOUT_SECONDS = 3.0
 _GWEI = 10**9
 _DEVELOPMENT_BALANCE = hex(10**24)
-# Upper bounds per function; measured use is about a third (docs/subsystems/ledger.md has the table).
+# Upper bounds per function; measured use is about a third (docs/subsystems/chain.md has the figures).
 _GAS = {"anchor": 400_000, "grant_by_signature": 400_000, "revoke_by_signature": 200_000, "meter": 150_000}
 _DEPLOYMENT_GAS = 6_000_000
 _HARMLESS = ("already known", "nonce too low", "already imported", "known transaction", "alreadyknown")
