@@ -23,7 +23,9 @@ def _read_card(file: "UploadedFile[Any]") -> dict[str, Any]:
     except VerificationError:
         card = None
     if not isinstance(card, dict):
-        raise forms.ValidationError(_("This is not a key card; send the file exactly as hengshu keys card wrote it."))
+        raise forms.ValidationError(
+            _("This is not a key card; send the file exactly as hengshu keys show --json printed it.")
+        )
     return card
 
 
@@ -31,7 +33,8 @@ class CardForm(forms.Form):
     """A signed key card: public halves only."""
 
     card = forms.FileField(
-        label=_("Key card"), help_text=_("The JSON file that hengshu keys card wrote. It holds public keys only.")
+        label=_("Key card"),
+        help_text=_("The JSON file that hengshu keys show --json printed. It holds public keys only."),
     )
 
     def clean_card(self) -> dict[str, Any]:
