@@ -27,7 +27,9 @@ MAX_FILE_BYTES = 1024 * 1024
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    args = _parser().parse_args(arguments)
+    # Given as a namespace: --json and --lang are known to every sub-parser, whose defaults would win otherwise.
+    language = "zh" if os.environ.get("LANG", "").startswith("zh") else "en"
+    args = _parser().parse_args(arguments, argparse.Namespace(json=False, lang=language))
     command: Callable[[Arguments], None] = args.command
     try:
         command(args)
@@ -322,7 +324,6 @@ def _bar(done: int, total: int) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    language = "zh" if os.environ.get("LANG", "").startswith("zh") else "en"
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON value / 输出 JSON")
     common.add_argument("--lang", choices=("zh", "en"), default=argparse.SUPPRESS, help="language / 语言")
@@ -330,7 +331,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="hengshu-node", description="A data node of Hengshu / 衡数数据节点", parents=[common]
     )
     parser.add_argument("--home", type=Path, default=Path("node"), help="the node's directory / 节点目录")
-    parser.set_defaults(json=False, lang=language)
     top = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(
