@@ -214,6 +214,10 @@ def check_reports(evidence: Evidence) -> None:
         reporting.add(organization)
     if len(reporting) != len(evidence.reports) or reporting != set(evidence.job_parties):
         raise VerificationError("REPORT_MISSING", "the reports are not those of the job's parties, once each")
+    digests = sorted(statements.digest(report) for report in evidence.reports)
+    for _, payload in evidence.payloads("result.accepted"):
+        if sorted(items(payload, "reports"), key=str) != digests:
+            raise VerificationError("REPORT_MISMATCH", "the exchange logged the acceptance of other reports")
 
 
 def check_checkpoint(evidence: Evidence) -> None:

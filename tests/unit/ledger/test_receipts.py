@@ -127,6 +127,8 @@ CASES = {
     "report of another job": ("reports", lambda d: d.update(job_digest="0" * 64), "reports", "DIGEST_MISMATCH"),
     "data set read in secret": ("reports", lambda d: d["datasets"].append(
         {"dataset": "salaries", "commitment": "0" * 64}), "reports", "DATASET_MISMATCH"),
+    "acceptance of other reports": (
+        "payloads", lambda d: d["result.accepted"].update(reports=["0" * 64]), "reports", "REPORT_MISMATCH"),
     "no authorization": ("payloads", _drop_authorization, "entry_kinds", "ENTRY_MISSING"),
     "authorization of other consents": (
         "payloads", lambda d: d["computation.authorized"].update(consents=[]), "authorization",
