@@ -1,16 +1,16 @@
 """News from below: a contract that is revoked takes its computations with it."""
 
+from datetime import datetime
 from typing import Any
 
+from compute.actions import computations
 from contracts.models import Contract
 from contracts.signals import contract_revoked
 
-from compute.actions import computations
 
-
-def withhold_running_work(sender: object, *, contract: Contract, **_: Any) -> None:
-    """End what is under way under a revoked contract; nothing is charged."""
-    computations.withhold_all(contract=contract)
+def withhold_running_work(sender: object, *, contract: Contract, now: datetime, **_: Any) -> None:
+    """End what is under way under a revoked contract, in the revocation's own transaction; nothing is charged."""
+    computations.withhold_all(contract=contract, now=now)
 
 
 def connect() -> None:

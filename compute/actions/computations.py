@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from contracts.access import access_contract
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -14,7 +13,6 @@ from compute.actions import decisions, moves
 from compute.errors import (
     ComputationExists,
     ConcurrencyExceeded,
-    OperationNotAgreed,
     RequestExpired,
     RequestInvalid,
     RequestSignatureInvalid,
@@ -23,9 +21,10 @@ from compute.errors import (
 from compute.models import Computation, Consent
 from compute.protocol import documents, shapes, terms
 from compute.states import BEFORE_DISPATCH, COMPUTATION, RUNNING, ComputationState
+from contracts.access import access_contract
 from contracts.actions import meters
 from contracts.models import Contract
-from contracts.policies import check_effective
+from contracts.policies import check_can_request
 from exchange.kernel import identifiers
 from exchange.kernel.errors import DomainError, PermissionRefused
 from exchange.members.models import Membership, Organization
@@ -48,9 +47,10 @@ def submit(*, document: Mapping[str, Any], by: Membership, now: datetime | None 
     Raises:
         RequestInvalid, RequestSignatureInvalid, RequestExpired, TermsChanged: the document.
         ComputationExists: another document has this id.
-        OperationNotAgreed, TechniqueNotAllowed, GroupsTooSmall: contract or policy do not allow it.
+        TechniqueNotAllowed, GroupsTooSmall, ProductNotAvailable: the policy does not allow it now.
         ConcurrencyExceeded: as many as the contract allows are under way.
-        MeterExhausted and others of `contracts`: no quota, no money, or no contract in effect.
+        UsageRefused and its kinds (`contracts.errors`): purpose, operation, columns, quota, money, or no
+            contract in effect.
     Idempotent: the same document again returns its computation.
     """
     now = now or timezone.now()
@@ -61,7 +61,13 @@ def submit(*, document: Mapping[str, Any], by: Membership, now: datetime | None 
         return first
     contract = access_contract(identifiers.parse_urn(document["contract"], kind="contract"), by=by)
     _check_document(document, contract=contract, by=by, now=now)
-    check_effective(contract, now=now)
+    check_can_request(
+        contract,
+        operation=document["operation"],
+        parameters=document["parameters"],
+        purpose=document["purpose"],
+        now=now,
+    )
     _check_concurrency(contract)
     decision = decisions.decide(contract=contract, request=document, now=now)
     plan = planner.plan(terms=contract.terms, request=document, decision=decision)
@@ -193,8 +199,6 @@ def _check_document(document: Mapping[str, Any], *, contract: Contract, by: Memb
         raise RequestExpired("The request was made in the future; set the clock of the machine that signs.")
     if expires <= now or expires > now + MAX_REQUEST_LIFE + MAX_SKEW:
         raise RequestExpired("The request has expired, or asks for more than 7 days; make a new one.")
-    if document["purpose"] != contract.terms["purpose"]["code"]:
-        raise OperationNotAgreed("The request names another purpose than the contract; agree on new terms for it.")
 
 
 def _check_concurrency(contract: Contract) -> None:
