@@ -17,7 +17,7 @@ from exchange.kernel.errors import InvalidInput
 
 Terms = dict[str, Any]
 
-TASK_KINDS = {operations.JOINT_STATISTICS: "joint_stats", operations.ALIGNED_STATISTICS: "aligned_stats"}
+TASK_KIND = "joint_stats"
 TECHNIQUES = {operations.JOINT_STATISTICS: ["mpc"], operations.ALIGNED_STATISTICS: ["psi", "mpc"]}
 COMPUTE_PARTY_BASIS_POINTS = 500  # what a compute party without data earns of a run, as delivery does in venue practice
 MAX_TERM_DAYS = 366
@@ -143,7 +143,7 @@ def build(
             "operations": [operation.code],
             "techniques": TECHNIQUES[operation.code],
             "engines": {operation.code: operation.engine},
-            "task_kind": TASK_KINDS[operation.code],
+            "task_kind": TASK_KIND,
             "max_concurrency": choices.max_concurrency,
             "approval": choices.approval,
         },
