@@ -54,12 +54,14 @@ def test_without_the_lock_sealers_collide(monkeypatch):
     LogHead.objects.create(root="")
     both_have_read = threading.Barrier(2)
 
-    def unlocked():
-        head = LogHead.objects.get()
-        both_have_read.wait(10)
-        return head
+    make_leaves = log._leaves
 
-    monkeypatch.setattr(log, "_lock_head", unlocked)
+    def after_both_have_read(entries, *, start):
+        both_have_read.wait(10)
+        return make_leaves(entries, start=start)
+
+    monkeypatch.setattr(log, "_lock_head", LogHead.objects.get)
+    monkeypatch.setattr(log, "_leaves", after_both_have_read)
 
     raised = at_once(2, log.sequence)
 
