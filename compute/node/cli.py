@@ -16,7 +16,7 @@ from compute.node import config as configuration
 from compute.node import consents, datasets, journal, service
 from compute.node.errors import ConfigInvalid, NodeError
 from compute.node.store import Store
-from compute.protocol import documents, shapes
+from compute.protocol import documents, keyfiles, shapes
 from compute.protocol.documents import DocumentInvalid
 from exchange.kernel.errors import DomainError
 from ledger.proofs import statements
@@ -70,7 +70,7 @@ def initialise(args: Arguments) -> None:
             )
         settings["chain"] = {"rpc_url": args.chain_rpc, **policy["chain"]}
     # The key file is opened once, so that a wrong one is found now and not at the first job.
-    keys = configuration.keyfiles.load(args.key, passphrase=os.environ.get("HENGSHU_PASSPHRASE"))
+    keys = keyfiles.load(args.key, passphrase=os.environ.get("HENGSHU_PASSPHRASE"))
     made = configuration.write(args.home, settings)
     _store(made).close()
     _say(

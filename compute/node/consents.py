@@ -64,7 +64,8 @@ def accept_contract(document: Any, *, config: Config, keys: KeyFile, store: Stor
             "Another version of this contract was accepted before; terms never change under one reference.",
             zh="此前已接受该合同的另一版本；同一编号的条款不得更改。",
         ) from None
-    return document
+    accepted: Document = document
+    return accepted
 
 
 def set_standing(

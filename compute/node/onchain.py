@@ -1,18 +1,10 @@
-"""Grants as admission asks for them: the chain reader's answers in the closed list of codes."""
+"""Grants as admission asks for them: good news may be a minute old, bad news is asked for again."""
 
 from datetime import datetime
 
 from compute.node import chain
 from compute.node.config import Config
 from compute.protocol.codes import Refused
-from exchange.kernel.errors import DomainError
-
-_CODES = {
-    "GRANT_MISSING": "GRANT_MISSING",
-    "GRANT_EXPIRED": "GRANT_EXPIRED",
-    "GRANT_USED_UP": "GRANT_EXPIRED",
-    "GRANT_REVOKED": "CONTRACT_REVOKED",
-}
 
 
 class ChainGrants:
@@ -24,15 +16,10 @@ class ChainGrants:
     def check(self, *, grantor: str, terms_digest: str, now: datetime) -> None:
         """See `admission.Grants`. A bad answer is asked for again: only good news may be a minute old."""
         try:
-            self._reader.check_grant(grantor=grantor, terms_digest=terms_digest, now=int(now.timestamp()))
-        except DomainError:
+            self._reader.check(grantor=grantor, terms_digest=terms_digest, now=now)
+        except Refused:
             self._reader.forget()
-        else:
-            return
-        try:
-            self._reader.check_grant(grantor=grantor, terms_digest=terms_digest, now=int(now.timestamp()))
-        except DomainError as error:
-            raise Refused(_CODES.get(error.code, "CHAIN_UNAVAILABLE")) from error
+            self._reader.check(grantor=grantor, terms_digest=terms_digest, now=now)
 
     def forget(self) -> None:
         """Let the next question go to the chain: before a result leaves, nothing old will do."""

@@ -294,7 +294,7 @@ def _report_end(run: Run, bundle: Any, *, code: str) -> None:
     A job so malformed that no report can name it gets a journal line only; its lease runs out.
     """
     node, case = run.node, run.case
-    job = bundle.get("job") if isinstance(bundle, dict) else None
+    job: Any = bundle.get("job") if isinstance(bundle, dict) else None
     held = node.store.job_state(run.computation) in (JobState.RESERVED, JobState.RUNNING)
     admitted = held and code != "JOB_REPLAYED"
     try:
@@ -303,7 +303,6 @@ def _report_end(run: Run, bundle: Any, *, code: str) -> None:
         card = node.launcher.card(job["engine"])
     except (DomainError, StopIteration, KeyError):
         node.store.note("job.unreportable", computation=run.computation, code=code)
-        node.store.void(run.computation, code=code)
         return
     node.store.finish(
         computation=run.computation,

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 
 from compute.node import launching, onchain
@@ -40,7 +41,7 @@ def run(config: Config, *, verbose: bool = False) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
         try:
-            daemon.run(on_ready=lambda: ready.write_text(f"{os.getpid()}\n"))
+            daemon.run(on_ready=lambda: _write_pid(ready))
         finally:
             ready.unlink(missing_ok=True)
 
@@ -73,6 +74,10 @@ def _only_one(config: Config) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _write_pid(path: Path) -> None:
+    path.write_text(f"{os.getpid()}\n")
 
 
 def _now() -> datetime:

@@ -147,7 +147,8 @@ class Store:
 
     def is_paused(self) -> bool:
         """Whether the owner has paused the node."""
-        return self._one("SELECT value FROM settings WHERE name = 'paused'") == ("1",)
+        row: tuple[str] | None = self._one("SELECT value FROM settings WHERE name = 'paused'")
+        return row == ("1",)
 
     # --- jobs and units -----------------------------------------------------------------------------------
 
