@@ -13,7 +13,7 @@ from exchange.client.errors import EXIT_LOGIN, EXIT_REFUSED, EXIT_SERVER, EXIT_U
 
 TIMEOUT_SECONDS = 30.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-_ATTEMPTS = 3
+_ATTEMPTS = 4
 
 
 class Api:
@@ -73,9 +73,12 @@ class Api:
                     ) from error
                 time.sleep(0.2 * 2**attempt)
                 continue
-            if status >= 400:
-                raise _problem(status, answer)
-            return answer
+            if status < 400:
+                return answer
+            problem = _problem(status, answer)
+            if problem.code != "IDEMPOTENCY_IN_FLIGHT" or attempt + 1 == _ATTEMPTS:
+                raise problem
+            time.sleep(0.5 * 2**attempt)  # our own first try is still being answered
         raise AssertionError("the last attempt returns or raises")
 
     def _once(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:

@@ -42,8 +42,7 @@ def propose(context: Context, args: argparse.Namespace) -> int:
     if args.terms:
         body |= store.read_json(Path(args.terms))
     for pair in args.set or []:
-        name, _, value = pair.partition("=")
-        body[name] = _value(value)
+        _choose(body, pair)
     answer = context.api().post("contracts/", body)
     number, ref = answer.get("number", ""), answer.get("ref", "")
     context.out.say(
@@ -70,7 +69,7 @@ def sign(context: Context, args: argparse.Namespace) -> int:
     signed = statements.sign(document, key=keys.document, created=shapes.write_time(context.now()))
     context.home.save_document("contracts", args.ref, signed)
     digest = statements.digest(signed)
-    answer = context.api().post(f"contracts/{args.ref}/signatures/", {"document": signed}, key=f"sign-{digest}")
+    answer = context.api().post(f"contracts/{args.ref}/signatures/", {"document": signed})
     context.out.say(f"已签署，条款摘要 {digest}。", f"Signed; terms digest {digest}.")
     context.out.document({"terms_digest": digest, "answer": answer})
     return 0
@@ -107,7 +106,7 @@ def grant(context: Context, args: argparse.Namespace) -> int:
         ]
     )
     confirming.confirm(context, args, zh="签发此链上授权？", en="Sign this grant?")
-    answer = context.api().post(f"contracts/{args.ref}/grants/", signed, key=f"grant-{signed['signature'][2:66]}")
+    answer = context.api().post(f"contracts/{args.ref}/grants/", signed)
     context.out.say("链上授权已提交。", "The grant is on its way to the chain.")
     context.out.document({"grant": signed, "answer": answer})
     return 0
@@ -138,7 +137,7 @@ def revoke(context: Context, args: argparse.Namespace) -> int:
     if chain is not None and _has_grant(detail, own=own, grant_id=grant_id):
         message = grants.revoke_digest(chain_id=chain.chain_id, contract_address=chain.contract_address, grant=grant_id)
         body["chain_signature"] = typed_data.sign(message, key=keys.chain)
-    answer = context.api().post(f"contracts/{args.ref}/revocations/", body, key=f"revoke-{statements.digest(signed)}")
+    answer = context.api().post(f"contracts/{args.ref}/revocations/", body)
     context.out.say("已撤销；之后的运行会被各节点拒绝。", "Revoked; every node refuses runs from now on.")
     context.out.document({"revocation": signed, "answer": answer})
     return 0
@@ -231,6 +230,24 @@ def _signed_by(document: dict[str, Any]) -> str:
     except VerificationError:
         return ""
     return ", ".join(keys.get(key, key) for key in found)
+
+
+def _choose(body: dict[str, Any], pair: str) -> None:
+    """Put one NAME=VALUE into the proposal; dots lead inwards, as in quota.total=20."""
+    path, found, value = pair.partition("=")
+    *places, name = path.split(".")
+    if not found or not all((*places, name)):
+        raise ClientError(
+            "CHOICE_INVALID",
+            "A choice looks like unit_price_fen=50000 or quota.total=20.",
+            zh="条款形如 unit_price_fen=50000 或 quota.total=20。",
+        )
+    inner = body
+    for place in places:
+        inner = inner.setdefault(place, {})
+        if not isinstance(inner, dict):
+            raise ClientError("CHOICE_INVALID", f"{place} has no parts.", zh=f"{place} 没有下级。")
+    inner[name] = _value(value)
 
 
 def _value(text: str) -> Any:

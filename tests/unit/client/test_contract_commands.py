@@ -112,19 +112,22 @@ def test_a_revocation_is_signed_for_nodes_and_for_the_chain(machine):
 def test_a_proposal_carries_the_choices(machine, tmp_path):
     machine.as_member("bank")
     machine.exchange.answers["POST", "/api/v1/contracts/"] = (201, {"ref": "C9", "number": "DTC-9"})
-    (tmp_path / "terms.json").write_text('{"purpose": "credit_risk_statistics", "quota_total": 5}')
+    (tmp_path / "terms.json").write_text('{"purpose": {"code": "credit_risk_statistics"}, "quota": {"total": 5}}')
     machine.run(
         "contract", "propose", "--product", "P1", "--product", "P2", "--operation", "joint_statistics",
-        "--terms", str(tmp_path / "terms.json"), "--set", "quota_total=7", "--set", "approval=per_run",
+        "--terms", str(tmp_path / "terms.json"), "--set", "quota.total=7", "--set", "approval=per_run",
     )  # fmt: skip
     assert machine.exchange.posted("/api/v1/contracts/")[0].body == {
         "products": ["P1", "P2"],
         "operation": "joint_statistics",
-        "purpose": "credit_risk_statistics",
-        "quota_total": 7,
+        "purpose": {"code": "credit_risk_statistics"},
+        "quota": {"total": 7},
         "approval": "per_run",
     }
     assert "hengshu contract sign C9" in machine.out
+    for pair in ("quota", "=7", "quota..total=1", "operation.name=1"):
+        words = ("contract", "propose", "--product", "P1", "--operation", "joint_statistics", "--set", pair)
+        assert machine.run(*words).err.startswith("CHOICE_INVALID")
 
 
 def test_a_statement_without_runs_agrees_and_a_changed_one_does_not(machine):

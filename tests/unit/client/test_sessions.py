@@ -94,6 +94,13 @@ def test_a_dropped_line_is_tried_again_with_the_same_key(machine):
     assert (len(machine.exchange.asked), len(keys)) == (3, 1)
 
 
+def test_an_own_first_try_still_in_flight_is_waited_for(machine):
+    in_flight = (409, {"code": "IDEMPOTENCY_IN_FLIGHT", "detail": "Wait."})
+    machine.exchange.answers["POST", "/api/v1/contracts/"] = [in_flight, (201, {"ref": "R"})]
+    assert Api(machine.url, token="t").post("contracts/", {}) == {"ref": "R"}
+    assert len({asked.headers["Idempotency-Key"] for asked in machine.exchange.asked}) == 1
+
+
 def test_an_exchange_that_is_not_there(machine):
     with pytest.raises(ClientError) as refused:
         Api("http://127.0.0.1:9").get("me/")
