@@ -133,10 +133,14 @@ class Total:
     squares: int
     scale: int
 
+    @property
+    def mean(self) -> Fraction:
+        """The exact mean."""
+        return Fraction(self.total, self.count * 10**self.scale)
+
     def describe(self) -> dict[str, Any]:
         """count, sum, mean and population variance; rational arithmetic, rounded once at the end."""
-        unit = 10**self.scale
-        mean = Fraction(self.total, self.count * unit)
+        unit, mean = 10**self.scale, self.mean
         variance = Fraction(self.squares, self.count * unit * unit) - mean * mean
         return {
             "count": self.count,

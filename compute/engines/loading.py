@@ -43,7 +43,7 @@ def load_table(directory: Path, meta: DatasetMeta, *, values: Sequence[str], blo
     try:
         with pd.read_csv(
             directory / "data.csv",
-            usecols=wanted or [0],
+            usecols=wanted or [next(iter(meta.columns))],  # without any, the rows still count
             dtype=str,
             keep_default_na=False,
             na_filter=False,
@@ -69,7 +69,9 @@ def load_table(directory: Path, meta: DatasetMeta, *, values: Sequence[str], blo
 def _blocks(chunk: "pd.DataFrame", dimensions: Sequence[ColumnMeta]) -> NDArray[np.int64]:
     numbers = np.zeros(len(chunk), np.int64)
     for column in dimensions:
-        codes = pd.Categorical(chunk[column.name], categories=list(column.categories)).codes.astype(np.int64)
+        codes = (
+            pd.Index(column.categories, dtype=chunk[column.name].dtype).get_indexer(chunk[column.name]).astype(np.int64)
+        )
         if (codes < 0).any():
             raise ValueError("a category is not declared")
         numbers = numbers * len(column.categories) + codes

@@ -10,8 +10,10 @@ import base64
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 PSI_STAGE, SPU_STAGE = 1, 2
 _RECEIVE_SECONDS = 60
 _KEY_COLUMN = "key"
+_TRACE = re.compile(r"Trace has been written to (/tmp/psi_[A-Za-z0-9-]+\.trace)")
 
 Int64 = NDArray[np.int64]
 
@@ -74,12 +77,20 @@ def match(context: StageContext, keys: Sequence[str]) -> tuple[Int64, str]:
         connection,
     )
     connection.stop_link()
+    _remove_traces(context)
     lines = target.read_text().splitlines()[1:] if target.exists() else []
     matched = sorted(line.strip('"') for line in lines)
     source.unlink()
     target.unlink(missing_ok=True)
     digest = hashlib.sha256("\n".join(matched).encode()).hexdigest()
     return np.array([place[key] for key in matched], dtype=np.int64), digest
+
+
+def _remove_traces(context: StageContext) -> None:
+    """Remove the timing trace that the library leaves in /tmp whatever TMPDIR says; its log names it."""
+    log = (context.work_dir / "engine.log").read_text(encoding="utf-8", errors="replace")
+    for name in _TRACE.findall(log):
+        Path(name).unlink(missing_ok=True)
 
 
 def one_hot(blocks: Int64, shape: "Shape") -> Int64:
@@ -112,7 +123,7 @@ def circuit(context: StageContext, shape: "Shape", *, one_hot: Int64 | None, inp
     import jax.numpy as jnp
     import spu.utils.frontend as frontend
 
-    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # jax leaves it untyped
     connection = _connect(context, SPU_STAGE, ranks=(0, 1, 2))
     context.progress("compute", 55)
     config = libspu.RuntimeConfig(protocol=libspu.ProtocolKind.ABY3, field=libspu.FieldType.FM64)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import socket
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,16 +19,20 @@ _handing = threading.Lock()
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at, none handed out twice."""
+    """Ports that nobody listens at, none handed out twice, below those that the system gives to clients."""
     found: list[int] = []
     with _handing:
         while len(found) < count:
+            port = random.SystemRandom().randrange(20_000, 32_000)
+            if port in _handed_out:
+                continue
             with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
-            if port not in _handed_out:
-                _handed_out.add(port)
-                found.append(port)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+            _handed_out.add(port)
+            found.append(port)
     return found
 
 
