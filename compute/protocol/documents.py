@@ -9,229 +9,81 @@ from datetime import datetime
 from typing import Any
 
 from compute.protocol import operations, shapes
-from compute.protocol.shapes import CODE, COLUMN, ENGINE, HEX32, HEX64, SEALING_KEY, SLUG, DocumentInvalid, refuse
+from compute.protocol.layouts import (
+    AUTHORIZATION,
+    CONSENT,
+    CONTRACT,
+    ENTRY_PROOF,
+    EXECUTION_REPORT,
+    JOB,
+    KEY_CARD,
+    LINK_OFFER,
+    MAX_BUNDLE_BYTES,
+    MAX_DOCUMENT_BYTES,
+    MAX_PART_BYTES,
+    NODE_MESSAGE,
+    OUTCOMES,
+    RECEIPT_BUNDLE,
+    REQUEST,
+    REVOCATION,
+    SHAPES,
+    TRANSPORT,
+    TRUST_POLICY,
+    VERBS,
+)
+from compute.protocol.shapes import DocumentInvalid, refuse
 from ledger.proofs import canonical, statements
 from ledger.proofs.errors import VerificationError
 
-__all__ = ["DocumentInvalid"]  # callers catch it by this name
+__all__ = [  # the type names and limits are used by this module's name
+    "AUTHORIZATION",
+    "CONSENT",
+    "CONTRACT",
+    "EXECUTION_REPORT",
+    "JOB",
+    "KEY_CARD",
+    "LINK_OFFER",
+    "MAX_BUNDLE_BYTES",
+    "MAX_DOCUMENT_BYTES",
+    "MAX_PART_BYTES",
+    "NODE_MESSAGE",
+    "OUTCOMES",
+    "RECEIPT_BUNDLE",
+    "REQUEST",
+    "REVOCATION",
+    "TRANSPORT",
+    "TRUST_POLICY",
+    "VERBS",
+    "Document",
+    "DocumentInvalid",
+    "authorization",
+    "check_authorization",
+    "check_consent",
+    "check_entry_proof",
+    "check_execution_report",
+    "check_job",
+    "check_key_card",
+    "check_link_offer",
+    "check_node_message",
+    "check_object",
+    "check_receipt_bundle",
+    "check_request",
+    "check_revocation",
+    "check_trust_policy",
+    "consent",
+    "execution_report",
+    "job",
+    "job_core",
+    "link_offer",
+    "node_message",
+    "parse",
+    "receipt_bundle",
+    "request",
+    "revocation",
+    "trust_policy",
+]
 
 Document = dict[str, Any]
-
-KEY_CARD = "hengshu/key-card/v1"
-CONTRACT = "hengshu/contract/v1"
-REQUEST = "hengshu/computation-request/v1"
-CONSENT = "hengshu/consent/v1"
-JOB = "hengshu/job/v1"
-AUTHORIZATION = "hengshu/authorization/v1"
-LINK_OFFER = "hengshu/link-offer/v1"
-EXECUTION_REPORT = "hengshu/execution-report/v1"
-REVOCATION = "hengshu/revocation/v1"
-NODE_MESSAGE = "hengshu/node-message/v1"
-RECEIPT_BUNDLE = "hengshu/receipt-bundle/v1"
-TRUST_POLICY = "hengshu/trust-policy/v1"
-
-MAX_DOCUMENT_BYTES = 256 * 1024
-MAX_BUNDLE_BYTES = 4 * 1024 * 1024
-MAX_PART_BYTES = 4 * 1024 * 1024  # one sealed part; a contract's output.max_bytes is lower
-TRANSPORT = "mutual TLS 1.3, one-job pinned certificates"
-VERBS = ("poll", "consent", "claim", "offer", "progress", "refuse", "fail", "submit")
-OUTCOMES = ("completed", "refused", "failed")
-
-_ORG, _CONTRACT, _COMPUTATION = shapes.urn("org"), shapes.urn("contract"), shapes.urn("computation")
-_PEM = shapes.pattern(
-    r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{100,900}\n-----END CERTIFICATE-----\n", "one PEM certificate"
-)
-_HOST_PORT = shapes.pattern(r"[A-Za-z0-9.\-\[\]:]{1,200}:[0-9]{1,5}", "host:port")
-_PARTY = shapes.members(
-    {
-        "organization": _ORG,
-        "rank": shapes.integer(0, 15),
-        "role": shapes.choice("data", "compute"),
-        "dataset": shapes.optional(COLUMN),
-        "dataset_commitment": shapes.optional(HEX64),
-    }
-)
-_LEARNED = shapes.members({"role": shapes.text(1, 80), "zh": shapes.text(1, 1000), "en": shapes.text(1, 2000)})
-_ANCHOR = shapes.members(
-    {
-        "chain_id": shapes.integer(1),
-        "contract_address": shapes.ADDRESS,
-        "size": shapes.integer(1),
-        "root": HEX64,
-        "block_number": shapes.integer(0),
-        "block_hash": shapes.pattern(r"(0x)?[0-9a-f]{64}", "a block hash in hex"),
-        "transaction": shapes.pattern(r"(0x)?[0-9a-f]{64}", "a transaction hash in hex"),
-    }
-)
-_ENTRY_PROOF = shapes.members(
-    {
-        "leaf": shapes.text(1, 4096),
-        "payload": shapes.anything,
-        "salt": shapes.pattern(r"([0-9a-f]{2}){16,32}", "16 to 32 bytes of hex"),
-        "index": shapes.integer(0),
-        "path": shapes.list_of(HEX64, high=64),
-    }
-)
-
-_SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
-    KEY_CARD: {
-        "name": shapes.text(1, 100),
-        "document_key": shapes.document_key,
-        "chain_address": shapes.ADDRESS,
-        "sealing_key": SEALING_KEY,
-        "created": shapes.time,
-    },
-    REQUEST: {
-        "id": _COMPUTATION,
-        "contract": _CONTRACT,
-        "terms_digest": HEX64,
-        "operation": SLUG,
-        "parameters": shapes.anything,
-        "purpose": SLUG,
-        "created": shapes.time,
-        "expires": shapes.time,
-    },
-    CONSENT: {
-        "id": shapes.urn("consent"),
-        "computation": _COMPUTATION,
-        "request_digest": HEX64,
-        "contract": _CONTRACT,
-        "terms_digest": HEX64,
-        "organization": _ORG,
-        "basis": shapes.choice("standing", "per_run"),
-        "decision": shapes.choice("granted", "refused"),
-        "reason": shapes.text(0, 400),
-        "issued": shapes.time,
-        "expires": shapes.time,
-    },
-    JOB: {
-        "id": _COMPUTATION,
-        "request_digest": HEX64,
-        "contract": _CONTRACT,
-        "terms_digest": HEX64,
-        "operation": SLUG,
-        "engine": ENGINE,
-        "parties": shapes.list_of(_PARTY, low=1, high=16),
-        "result": shapes.members({"organization": _ORG, "sealing_key": SEALING_KEY}),
-        "min_group": shapes.integer(operations.MINIMUM_GROUP, 1_000_000),
-        "not_before": shapes.time,
-        "expires": shapes.time,
-        "deadline_seconds": shapes.integer(1, 86_400),
-    },
-    AUTHORIZATION: {
-        "computation": _COMPUTATION,
-        "contract": _CONTRACT,
-        "terms_digest": HEX64,
-        "request_digest": HEX64,
-        "job_digest": HEX64,
-        "consents": shapes.list_of(HEX64, high=32, distinct=True),
-        "policy_rule": shapes.text(1, 40),
-        "policy_version": shapes.integer(1, 1_000_000),
-        "reviewed_by": shapes.list_of(shapes.text(1, 60), high=8),
-    },
-    LINK_OFFER: {
-        "computation": _COMPUTATION,
-        "job_digest": HEX64,
-        "organization": _ORG,
-        "rank": shapes.integer(0, 15),
-        "addresses": shapes.list_of(_HOST_PORT, low=3, high=3, distinct=True),
-        "certificate": _PEM,
-        "expires": shapes.time,
-    },
-    EXECUTION_REPORT: {
-        "sequence": shapes.integer(1),
-        "previous": shapes.optional(HEX64),
-        "computation": _COMPUTATION,
-        "contract": _CONTRACT,
-        "terms_digest": HEX64,
-        "request_digest": HEX64,
-        "job_digest": HEX64,
-        "organization": _ORG,
-        "rank": shapes.integer(0, 15),
-        "outcome": shapes.choice(*OUTCOMES),
-        "code": shapes.optional(CODE),
-        "stage": SLUG,
-        "unit": shapes.choice("per_call"),
-        "units": shapes.integer(0, 1),
-        "engine": shapes.members(
-            {
-                "id": ENGINE,
-                "protocol": shapes.text(1, 200),
-                "adversary_model": shapes.text(1, 200),
-                "transport": shapes.text(1, 200),
-                "software": shapes.map_of(shapes.text(1, 100), names=shapes.text(1, 60), high=32),
-            }
-        ),
-        "gate": shapes.members(
-            {
-                "tier": shapes.integer(1, 2),
-                "min_group": shapes.integer(operations.MINIMUM_GROUP, 1_000_000),
-                "rule": shapes.text(1, 100),
-            }
-        ),
-        "datasets": shapes.list_of(shapes.members({"dataset": COLUMN, "commitment": HEX64}), high=16),
-        "part": shapes.optional(
-            shapes.members(
-                {"digest": HEX64, "size_bytes": shapes.integer(1, MAX_PART_BYTES), "suite": shapes.text(1, 100)}
-            )
-        ),
-        "learned": shapes.list_of(_LEARNED, high=16),
-        "started": shapes.time,
-        "finished": shapes.time,
-    },
-    REVOCATION: {
-        "contract": _CONTRACT,
-        "terms_digest": HEX64,
-        "organization": _ORG,
-        "sequence": shapes.integer(1),
-        "issued": shapes.time,
-        "reason": shapes.text(0, 400),
-    },
-    NODE_MESSAGE: {
-        "organization": _ORG,
-        "verb": shapes.choice(*VERBS),
-        "audience": shapes.document_key,
-        "created": shapes.time,
-        "nonce": HEX32,
-        "body": shapes.map_of(shapes.anything, names=SLUG, high=16),
-    },
-    RECEIPT_BUNDLE: {
-        "number": shapes.pattern(r"UMR-[0-9A-Z-]{4,40}", "a number such as UMR-HS-202611-0000010"),
-        "computation": _COMPUTATION,
-        "documents": shapes.members(
-            {
-                "contract": shapes.anything,
-                "request": shapes.anything,
-                "job": shapes.anything,
-                "consents": shapes.list_of(shapes.anything, high=32),
-                "reports": shapes.list_of(shapes.anything, low=1, high=16),
-            }
-        ),
-        "entries": shapes.list_of(_ENTRY_PROOF, low=1, high=64),
-        "checkpoint": lambda value, path: _check_note(value, path),
-        "anchor": shapes.optional(_ANCHOR),
-        "charge": shapes.members(
-            {
-                "unit_price_fen": shapes.integer(0),
-                "units": shapes.integer(0, 1_000_000),
-                "amount_fen": shapes.integer(0),
-                "currency": shapes.choice("CNY"),
-            }
-        ),
-    },
-    TRUST_POLICY: {
-        "exchange_document_key": shapes.document_key,
-        "log_origin": shapes.text(1, 200),
-        "log_key": shapes.text(1, 400),
-        "chain": shapes.optional(shapes.members({"chain_id": shapes.integer(1), "contract_address": shapes.ADDRESS})),
-    },
-}
-
-
-def _check_note(value: Any, path: str) -> None:
-    if not isinstance(value, str) or not 1 <= len(value) <= 16_384:
-        raise refuse(path, "must be a signed note")
-
 
 # --- constructors: unsigned documents, each checked before it is returned ----------------------------------
 
@@ -586,7 +438,7 @@ def check_receipt_bundle(document: Any) -> None:
 
 def check_entry_proof(proof: Any) -> None:
     """Check the shape of one entry's proof of inclusion."""
-    _ENTRY_PROOF(proof, "entry")
+    ENTRY_PROOF(proof, "entry")
     if not isinstance(proof["payload"], dict):
         raise refuse("entry.payload", "must be an object")
 
@@ -628,7 +480,7 @@ def check_object(document: Any, kind: str, shape: shapes.Shape, *, max_bytes: in
 
 
 def _check(document: Any, kind: str, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> None:
-    check_object(document, kind, shapes.members(_SHAPES[kind]), max_bytes=max_bytes)
+    check_object(document, kind, shapes.members(SHAPES[kind]), max_bytes=max_bytes)
 
 
 def _check_order(document: Mapping[str, Any], first: str, second: str) -> None:
