@@ -134,7 +134,7 @@ def load(path: Path, *, passphrase: str | None = None) -> KeyFile:
             raise KeyFileInvalid(f"{path} can be read by other users; run: chmod 600 {path}")
         body = json.loads(path.read_text())
         if body["type"] != _FILE_TYPE:
-            raise KeyError("type")
+            raise KeyError("type")  # noqa: TRY301 - one answer for every way not to be a key file
         secret = _unb64(body["keys"])
         if body["protection"] == "scrypt-chacha20poly1305":
             if passphrase is None:
