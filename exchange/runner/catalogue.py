@@ -29,67 +29,80 @@ _TITLES = {
     "bill": ("最近账单金额", "latest bill"),
     "paid": ("最近还款金额", "latest payment"),
 }
-_PRICE_FEN = 50_000
+PRICE_FEN = 50_000
 
 
-def product(member: Member, table: NodeTable, *, commitment: str, schema_digest: str = "") -> dict[str, Any]:
+def product(member: Member, table: NodeTable, *, commitment: str) -> dict[str, Any]:
     """A product draft with every required field of its specification."""
     name_zh, name_en = _TEXTS[member.code]
     rows = len(table.rows)
     return {
         "name_zh": name_zh,
         "name_en": name_en,
-        "product_kind": "computed_result",
         "dataset": table.dataset,
         "dataset_commitment": commitment,
         "columns": [_column(name, dict(column), table) for name, column in table.columns.items()],
         "specification": {
-            "abstract_zh": f"{member.name_zh}在本单位数据节点上按区划和年龄段提供统计结果，原始数据不出域。",
+            "applicant_name": member.name_zh,
+            "applicant_type": "legal",
+            "id_no": member.uscc,
+            "contact": {"name": "数据管理科", "phone": "000-00000000"},
+            "abstract_zh": f"{member.name_zh}在本单位数据节点上按登记分组提供统计结果，原始数据不出域。",
             "abstract_en": f"Statistics computed on the data node of {member.name_en}; rows never leave it.",
-            "industry": "J66",
-            "source_type": ["collected"],
+            "industry": "J66 货币金融服务",
+            "source_types": ["collected"],
             "source_statement": "本单位履行法定职责过程中依法采集，来源合法，权属清晰。",
             "region_scope": "city",
-            "time_scope": {"from": "2021-01-01", "to": "2026-10-31"},
+            "region": "澄江市" if member.code != "fund-b" else "云岭市",
+            "time_from": "2021-01-01",
+            "time_to": "2026-10-31",
             "update_freq": "monthly",
-            "volume": {"rows": rows, "bytes": rows * 96},
-            "data_form": {"kind": "table", "structure": "structured"},
-            "restrictions": {"buyers": "banks", "resale": False, "export": False},
+            "volume_rows": _about(rows),
+            "volume_bytes": _about(rows * 96),
+            "data_form": "table",
+            "structure": "structured",
+            "product_kind": "computed_result",
+            "restrictions": {"buyers": ["bank"], "resale": False, "export": False},
             "rights": [
-                {"holder": member.name_zh, "uscc": member.uscc, "right": right, "proof": "法定职责"}
+                {"holder": member.name_zh, "uscc": member.uscc, "right": right, "term": "5年", "proof": "法定职责"}
                 for right in ("hold", "use", "operate")
             ],
-            "classification": "政务数据/社会保障",
+            "classification": "社会保障 / 缴存缴费",
             "grade_national": "general",
             "grade_general": 3,
-            "grade_sector": "",
-            "pi_persons": rows,
+            "pi_flags": ["sensitive"],
+            "persons_approx": _about(rows),
             "legal_basis": "statutory_duty",
             "deident_method": "固定分组块（每块不少于10人）后仅输出聚合结果",
-            "pia_report": {"title": "个人信息保护影响评估报告", "date": "2026-10-01", "valid_to": "2029-10-01"},
+            "pia_report": {"title": "个人信息保护影响评估报告", "date": "2026-10-01", "digest": "0" * 64},
             "scenarios": [
                 {
-                    "purpose": "credit_risk_statistics",
-                    "description_zh": "银行对申请人群体进行区域性信用风险统计分析",
-                    "description_en": "Regional credit-risk statistics over a bank's customer groups",
+                    "code": "credit_risk_statistics",
+                    "zh": "银行对申请人群体进行区域性信用风险统计分析",
+                    "en": "Regional credit-risk statistics over a bank's customer groups",
                 }
             ],
             "prohibited_uses": ["re_identification", "resale", "marketing"],
             "delivery_modes": ["mpc", "psi"],
-            "algorithms": ["joint_statistics", "aligned_statistics"],
+            "algorithms": [{"id": "joint_statistics"}, {"id": "aligned_statistics"}],
             "output_policy": {"schema": "grouped_statistics/v1", "min_cell": 10, "max_bytes": 1_048_576},
             "quality_report": {"assessor": "自评", "date": "2026-10-15", "complete": "99.2%", "accurate": "98.7%"},
             "compliance_opinion": {"issuer": "中和律师事务所", "date": "2026-10-20", "conclusion": "合规"},
-            "pricing": [{"unit": "per_call", "price_fen": _PRICE_FEN, "currency": "CNY"}],
-            "sample": {"kind": "synthetic", "rows": 5},
+            "pricing": [{"unit": "per_call", "unit_price_fen": PRICE_FEN, "currency": "CNY"}],
+            "sample": [],
             "cross_border": False,
-            "contact": {"name": "数据管理科", "phone": "000-00000000"},
         },
     }
 
 
-def proposal(*, operation: str, products: list[str], compute_party: str | None) -> dict[str, Any]:
-    """The bank's choices for one contract; everything else takes the exchange's defaults."""
+def proposal(
+    *, operation: str, products: list[str], columns: Mapping[str, list[str]], compute_party: str | None
+) -> dict[str, Any]:
+    """The bank's choices for one contract; everything else takes the exchange's defaults.
+
+    Args:
+        columns: by product number, only what the bank needs (the law's minimum: PIPL 6).
+    """
     choices: dict[str, Any] = {
         "products": products,
         "operation": operation,
@@ -97,11 +110,12 @@ def proposal(*, operation: str, products: list[str], compute_party: str | None) 
             "code": "credit_risk_statistics",
             "scenario_zh": "对申请人群体进行区域性信用风险统计分析",
             "scenario_en": "Regional credit-risk statistics over groups of applicants",
-            "legal_basis": "PIPL 13(1)(3)",
+            "legal_basis": "statutory_duty",
         },
-        "unit_price_fen": _PRICE_FEN,
+        "unit_price_fen": PRICE_FEN,
         "quota": {"total": 20, "per_day": 20, "rate_per_minute": 10},
         "approval": "standing",
+        "columns": dict(columns),
     }
     if compute_party:
         choices["compute_party"] = compute_party
@@ -110,20 +124,25 @@ def proposal(*, operation: str, products: list[str], compute_party: str | None) 
 
 def _column(name: str, column: Mapping[str, Any], table: NodeTable) -> dict[str, Any]:
     title_zh, title_en = _TITLES.get(name, (name, name))
-    flag, grade = {"person_id": ("sensitive", 4), "name": ("personal", 3)}.get(name, ("personal", 2))
-    found: dict[str, Any] = {
+    pi, grade = {"person_id": ("sensitive", 4), "name": ("pi", 3)}.get(name, ("pi", 2))
+    return {
         "name": name,
         "title_zh": title_zh,
         "title_en": title_en,
         "type": column["type"],
         "unit": "CNY" if column["type"] == "decimal" else "",
-        "pi_flag": flag,
+        "scale": column.get("scale", 0),
+        "pi": pi,
         "grade": grade,
+        "is_nullable": False,
         "is_block_dimension": name in table.block_dimensions,
-        "nullable": False,
+        "dictionary": list(column.get("values", [])),
+        "lower_bound": str(column.get("min", "")),
+        "upper_bound": str(column.get("max", "")),
     }
-    if "values" in column:
-        found["dictionary"] = {value: value for value in column["values"]}
-    if "min" in column:
-        found |= {"minimum": str(column["min"]), "maximum": str(column["max"])}
-    return found
+
+
+def _about(number: int) -> int:
+    """Two leading digits: what a catalogue says of a size, and nothing that depends on one row."""
+    digits = max(len(str(number)) - 2, 0)
+    return round(number / 10**digits) * 10**digits

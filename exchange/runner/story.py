@@ -135,7 +135,9 @@ class Story:
         self.say(f"4  contract for {deal.operation}: {names} → {member('bank').name_zh}")
         refs = [self.products[code]["ref"] for code in deal.providers]
         helper = self.organizations[deal.compute_party]["ref"] if deal.compute_party else None
-        choices = catalogue.proposal(operation=deal.operation, products=refs, compute_party=helper)
+        choices = catalogue.proposal(
+            operation=deal.operation, products=refs, columns=self._columns(deal), compute_party=helper
+        )
         made = self.parties.session("bank").post("contracts/", choices)
         deal.ref, deal.number = made["ref"], made["number"]
         signers = [*deal.providers, "bank", *([deal.compute_party] if deal.compute_party else [])]
@@ -250,6 +252,16 @@ class Story:
         self.parties.node_cli(one, "contract", "accept", str(path))
         self.parties.node_cli(one, "consent", "standing", signed["id"])
 
+    def _columns(self, deal: Deal) -> dict[str, list[str]]:
+        """What the bank asks for of each product: what it groups by and what it sums, and nothing else."""
+        question = self.world.questions[deal.operation]
+        wanted = [*question["group_by"], *question["values"]]
+        if deal.operation == "aligned_statistics":
+            split = dict(zip(deal.providers, (question["group_by"], question["values"]), strict=True))
+        else:
+            split = dict.fromkeys(deal.providers, wanted)
+        return {self.products[code]["number"]: list(names) for code, names in split.items()}
+
     def _fetch_receipt(self, one: Member, deal: Deal, path: Path) -> None:
         deadline = time.monotonic() + _WAIT_SECONDS
         while True:
@@ -288,5 +300,4 @@ def _state(answer: Any) -> str:
 
 
 def _certificate(product: dict[str, Any]) -> str:
-    found = product.get("certificate")
-    return str(found.get("number") if isinstance(found, dict) else found)
+    return str(product["current"]["certificate"])
