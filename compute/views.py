@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from contracts.access import access_contract
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -20,6 +19,7 @@ from compute.forms import RequestForm, ReviewForm
 from compute.models import Computation
 from compute.protocol import codes
 from compute.states import COMPUTATION, ComputationState
+from contracts.access import access_contract
 from exchange.kernel.errors import DomainError
 from exchange.members.permissions import Permission, has_permission
 from exchange.web import problems, sentences

@@ -68,6 +68,11 @@ def submit(*, document: Mapping[str, Any], by: Membership, now: datetime | None 
         purpose=document["purpose"],
         now=now,
     )
+    # From here on one request at a time under this contract: a twin of this call has committed, or waits.
+    Contract.objects.locked().get(pk=contract.pk)
+    first = _first(ref, document, by=by)
+    if first is not None:
+        return first
     _check_concurrency(contract)
     decision = decisions.decide(contract=contract, request=document, now=now)
     plan = planner.plan(terms=contract.terms, request=document, decision=decision)
@@ -202,8 +207,7 @@ def _check_document(document: Mapping[str, Any], *, contract: Contract, by: Memb
 
 
 def _check_concurrency(contract: Contract) -> None:
-    """Count what is under way with the contract locked, so that two requests cannot both be the last."""
-    Contract.objects.select_for_update(no_key=True, of=("self",)).get(pk=contract.pk)
+    """Count what is under way; the contract is locked, so two requests cannot both be the last."""
     limit = contract.terms["computation"]["max_concurrency"]
     busy = Computation.objects.filter(contract=contract).in_states(BEFORE_DISPATCH | RUNNING).count()
     if busy >= limit:
