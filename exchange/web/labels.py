@@ -426,6 +426,12 @@ ACCOUNTS: Words = {
     "return": _("Escrow returned"),
 }
 
+CHAIN_RECORDS: Words = {
+    "grant": _("Grant"),
+    "revoke": _("Revocation"),
+    "meter": _("Usage total"),
+}
+
 TABLES: Mapping[str, Words] = {
     "state": STATES,
     "entry": ENTRY_KINDS,
@@ -446,6 +452,7 @@ TABLES: Mapping[str, Words] = {
     "control": CONTROLS,
     "specification": SPECIFICATION,
     "account": ACCOUNTS,
+    "chain": CHAIN_RECORDS,
 }
 
 

@@ -138,6 +138,13 @@ def control(field: BoundField) -> SafeString:
     return field.as_widget(attrs={"class": f"{own} {css}{' is-invalid' if field.errors else ''}".strip()})
 
 
+@register.filter
+def control_named(field: BoundField, name: str) -> SafeString:
+    """A control without a visible label; its name is for screen readers."""
+    css = "form-select" if kind_of_control(field) == "select" else "form-control"
+    return field.as_widget(attrs={"class": css, "aria-label": str(name)})
+
+
 @register.simple_tag
 def state_badge(state: Any, table: str = "state") -> SafeString | str:
     """A state as a badge whose colour says whether it is good, busy, waiting or bad; the words say it too."""
