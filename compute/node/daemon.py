@@ -7,6 +7,7 @@ at any moment leaves either a finished part that is sent again, or a run that is
 import logging
 import threading
 from collections.abc import Callable
+from importlib import metadata
 from typing import Any
 
 from compute.node import consents, reports, runs
@@ -98,7 +99,7 @@ class Daemon:
 
     def poll(self) -> None:
         """Ask for news: revocations first, then requests for consent, then tasks."""
-        answer = self.node.client.call("poll", {})
+        answer = self.node.client.call("poll", {"version": metadata.version("hengshu")})
         for document in _listed(answer, "revocations"):
             consents.learn_revocation(document, store=self.node.store)
         for pair in _listed(answer, "consent_requests"):
