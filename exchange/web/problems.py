@@ -23,7 +23,7 @@ from ledger.proofs.errors import VerificationError
 CONTENT_TYPE = "application/problem+json"
 log = logging.getLogger(__name__)
 
-_FRAMEWORK_CODES = {
+FRAMEWORK_CODES = {
     exceptions.ParseError: "JSON_INVALID",
     exceptions.NotAuthenticated: "SIGN_IN_NEEDED",
     exceptions.AuthenticationFailed: "TOKEN_INVALID",
@@ -136,7 +136,7 @@ def _nothing_here(request: HttpRequest, problem: Problem) -> HttpResponse:
 
 
 def _of_framework(error: exceptions.APIException) -> Problem:
-    code = next((word for kind, word in _FRAMEWORK_CODES.items() if isinstance(error, kind)), "REFUSED")
+    code = next((word for kind, word in FRAMEWORK_CODES.items() if isinstance(error, kind)), "REFUSED")
     fields: dict[str, str] = {}
     if isinstance(error, exceptions.ValidationError):
         fields = dict(_flatten(error.detail))
