@@ -74,10 +74,11 @@ class RequestForm(forms.Form):
     def command(self) -> str:
         """The command that makes, signs and sends this request on the buyer's machine."""
         parameters = self.cleaned_data["parameters"]
-        words = ["hengshu", "compute", "submit", "--contract", self.contract.number]
+        words = ["hengshu", "compute", "submit", self.contract.number]
         words += ["--operation", self.cleaned_data["operation"]]
-        words += [word for column in parameters["group_by"] for word in ("--group-by", column)]
-        words += [word for column in parameters["values"] for word in ("--value", column)]
+        if parameters["group_by"]:
+            words += ["--group-by", ",".join(parameters["group_by"])]
+        words += ["--values", ",".join(parameters["values"])]
         for item in parameters["filters"]:
             words += ["--filter", f"{item['column']}={','.join(item['in'])}"]
         for name in ("group_provider", "value_provider"):

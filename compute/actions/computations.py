@@ -8,19 +8,15 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from compute import planner, schedule
+from compute import planner, policies, schedule
 from compute.actions import decisions, moves
 from compute.errors import (
     ComputationExists,
-    ConcurrencyExceeded,
-    RequestExpired,
     RequestInvalid,
-    RequestSignatureInvalid,
-    TermsChanged,
 )
 from compute.models import Computation, Consent
-from compute.protocol import documents, shapes, terms
-from compute.states import BEFORE_DISPATCH, COMPUTATION, RUNNING, ComputationState
+from compute.protocol import documents, shapes
+from compute.states import BEFORE_DISPATCH, COMPUTATION, ComputationState
 from contracts.access import access_contract
 from contracts.actions import meters
 from contracts.models import Contract
@@ -32,7 +28,6 @@ from exchange.members.permissions import Permission, check_permission
 from ledger import actions as ledger
 from ledger.kinds import EntryKind
 from ledger.proofs import statements
-from ledger.proofs.errors import VerificationError
 
 MAX_REQUEST_LIFE = timedelta(days=7)
 MAX_SKEW = timedelta(minutes=5)
@@ -60,7 +55,7 @@ def submit(*, document: Mapping[str, Any], by: Membership, now: datetime | None 
     if first is not None:
         return first
     contract = access_contract(identifiers.parse_urn(document["contract"], kind="contract"), by=by)
-    _check_document(document, contract=contract, by=by, now=now)
+    policies.check_document(document, contract=contract, organization=by.organization, now=now)
     check_can_request(
         contract,
         operation=document["operation"],
@@ -73,7 +68,7 @@ def submit(*, document: Mapping[str, Any], by: Membership, now: datetime | None 
     first = _first(ref, document, by=by)
     if first is not None:
         return first
-    _check_concurrency(contract)
+    policies.check_concurrency(contract)
     decision = decisions.decide(contract=contract, request=document, now=now)
     plan = planner.plan(terms=contract.terms, request=document, decision=decision)
     expires = shapes.parse_time(document["expires"])
@@ -185,35 +180,6 @@ def _first(ref: str, document: Mapping[str, Any], *, by: Membership) -> Computat
     if found.buyer_id != by.organization_id or found.request_digest != statements.digest(document):
         raise ComputationExists("Another request has this id; make a new request with a new id.")
     return found
-
-
-def _check_document(document: Mapping[str, Any], *, contract: Contract, by: Membership, now: datetime) -> None:
-    buyer = terms.buyer(contract.terms)
-    if buyer["organization"] != by.organization.urn:
-        raise PermissionRefused("Only the contract's buyer can ask for its computations.")
-    if document["terms_digest"] != contract.terms_digest:
-        raise TermsChanged("The request names other terms than those signed; read the contract again and sign anew.")
-    try:
-        statements.verify(document, signers=[buyer["document_key"]])
-    except VerificationError as error:
-        raise RequestSignatureInvalid(
-            f"The request is not signed by the buyer's key in the contract: {error.message}."
-        ) from error
-    created, expires = shapes.parse_time(document["created"]), shapes.parse_time(document["expires"])
-    if created > now + MAX_SKEW:
-        raise RequestExpired("The request was made in the future; set the clock of the machine that signs.")
-    if expires <= now or expires > now + MAX_REQUEST_LIFE + MAX_SKEW:
-        raise RequestExpired("The request has expired, or asks for more than 7 days; make a new one.")
-
-
-def _check_concurrency(contract: Contract) -> None:
-    """Count what is under way; the contract is locked, so two requests cannot both be the last."""
-    limit = contract.terms["computation"]["max_concurrency"]
-    busy = Computation.objects.filter(contract=contract).in_states(BEFORE_DISPATCH | RUNNING).count()
-    if busy >= limit:
-        raise ConcurrencyExceeded(
-            f"{busy} of {limit} computations of this contract are under way; wait for one to end."
-        )
 
 
 def _parties(plan: planner.ExecutionPlan) -> list[Organization]:
