@@ -35,7 +35,7 @@ class Waiting:
 def exchange_figures() -> dict[str, Any]:
     """The figures of the front page, counted now."""
     return {
-        "products_listed": Product.objects.filter(state="listed").count(),
+        "products_listed": Product.objects.listed().count(),
         "contracts_effective": Contract.objects.filter(state=ContractState.EFFECTIVE.value).count(),
         "computations_released": Computation.objects.filter(state=ComputationState.RELEASED.value).count(),
         "members": Organization.objects.admitted().filter(is_exchange=False).count(),
@@ -45,7 +45,7 @@ def exchange_figures() -> dict[str, Any]:
 
 def newest_products() -> list[Product]:
     """The products listed last."""
-    return list(Product.objects.filter(state="listed").select_related("provider").order_by("-pk")[:NEWEST])
+    return list(Product.objects.listed().with_version().order_by("-listed_at", "-pk")[:NEWEST])
 
 
 def newest_entries() -> list[Entry]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django import template
-from django.forms import BoundField
+from django.forms import BaseForm, BoundField
 from django.templatetags.static import static
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
@@ -109,6 +109,18 @@ def hexadecimal(value: Any) -> str:
 def get(mapping: Any, key: Any) -> Any:
     """A member of a mapping by a name that is itself a variable."""
     return mapping.get(key) if isinstance(mapping, Mapping) else None
+
+
+@register.filter
+def words(text: str) -> list[str]:
+    """The words of a text, for a loop over field names."""
+    return text.split()
+
+
+@register.filter
+def field_named(form: BaseForm, name: str) -> BoundField:
+    """A form's field by a name that is itself a variable."""
+    return form[name]
 
 
 @register.filter
