@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from exchange.kernel.errors import DomainError
 from exchange.runner import demo, embedded
+from exchange.runner.parties import StepFailed
 from exchange.runner.supervisor import StartFailed
 from exchange.runner.tables import InputInvalid
 
@@ -37,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.command == "demo":
             return _demo(once=chosen.once, source=chosen.input, mapping=chosen.mapping)
         return {"up": _up, "down": _down, "status": _status, "reset": _reset}[chosen.command]()
-    except (StartFailed, InputInvalid, embedded.MissingPart) as error:
+    except (StartFailed, StepFailed, InputInvalid, DomainError, embedded.MissingPart) as error:
         print(f"✗ {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from exchange.kernel.errors import DomainError
 from exchange.runner import checks, embedded, tables
+from exchange.runner.parties import StepFailed
 from exchange.runner.stack import Stack
 from exchange.runner.story import Story
 from exchange.runner.supervisor import StartFailed
@@ -95,6 +97,9 @@ def once(directory: Path, *, source: Path | None, mapping: Path | None) -> int:
         verdict = _verdict(stack, story, clock)
     except KeyboardInterrupt:
         verdict["interrupted"] = True
+    except (StartFailed, StepFailed, DomainError) as error:
+        verdict["error"] = str(error)
+        clock.say(f"✗ {error}")
     finally:
         _stop(stack, clock)
     if verdict.get("computations"):

@@ -214,8 +214,7 @@ class Story:
             "name_en": one.name_en,
             "uscc": one.uscc,
             "kinds": list(one.kinds),
-            "role": one.role,
-            "key_card": card,
+            "card": card,
             "contact": {"name": "数据管理科", "phone": "000-00000000"},
             "business_status": {"legal_representative": "（演示）", "scope": one.name_zh, "alive": True},
         }
