@@ -50,8 +50,9 @@ def _charges() -> Iterator[str]:
     for charge in charges.exclude(subject__in=UsageRecord.objects.values("subject")).order_by("pk"):
         yield f"There is a charge, transfer {charge.pk}, without a counted run."
     logged = Entry.objects.filter(kind=EntryKind.SETTLEMENT_CHARGED)
-    for run in UsageRecord.objects.exclude(subject__in=logged.values("subject")).order_by("pk"):
-        yield f"Run {run.pk} has a charge that no entry shows."
+    unlogged = UsageRecord.objects.exclude(subject__in=logged.values("subject"))
+    for pk in unlogged.order_by("pk").values_list("pk", flat=True):
+        yield f"Run {pk} has a charge that no entry shows."
     for entry in logged.annotate(run=Subquery(counted.values("pk")[:1])).filter(run__isnull=True).order_by("pk"):
         yield f"Entry {entry.ref} shows a charge that was never counted."
 

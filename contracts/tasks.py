@@ -5,13 +5,13 @@ from celery import shared_task
 from contracts.actions import lifecycle, meters
 
 
-@shared_task(name="contracts.expire_reservations")  # type: ignore[untyped-decorator]
+@shared_task(name="contracts.expire_reservations")
 def expire_reservations() -> None:
     """Give quota and money of forgotten runs back."""
     meters.expire()
 
 
-@shared_task(name="contracts.advance_contracts")  # type: ignore[untyped-decorator]
+@shared_task(name="contracts.advance_contracts")
 def advance_contracts() -> None:
     """Move contracts on: funded, effective, exhausted, expired, closed; issue statements that are due."""
     lifecycle.advance()

@@ -65,7 +65,7 @@ class GrantsView(APIView):
 
     @idempotent
     def post(self, request: Request, ref: str) -> Response:
-        grants.grant(contract=_access(request, ref), document=request.data, by=acting_membership(request))
+        grants.grant(contract=_access(request, ref), document=dict(request.data), by=acting_membership(request))
         return _detail(request, _access(request, ref), status=202)
 
 
