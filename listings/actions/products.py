@@ -25,7 +25,7 @@ from listings.words import NationalGrade, Personal
 
 Fields = Mapping[str, Any]
 _OURS = {"id", "version"}
-_COMPUTED = {"grade_general", "pi_flags"}  # the provider proposes; `_regrade` may raise
+_NEEDED = {"name_zh", "name_en", "dataset", "name", "title_zh", "type"}
 SPECIFICATION_FIELDS = tuple(
     field.name for field in Specification._meta.get_fields() if field.name not in _OURS  # noqa: SLF001  Django's API
 )
@@ -246,8 +246,14 @@ def _regrade(version: ProductVersion, specification: Specification) -> None:
 
 
 def _save_checked(row: Any, *, prefix: str = "") -> None:
+    """Save a row whose filled fields hold what they can hold; a draft may leave all but `_NEEDED` empty."""
+    empty = {
+        field.name
+        for field in row._meta.concrete_fields  # noqa: SLF001  Django's API
+        if field.name not in _NEEDED and getattr(row, field.attname) in field.empty_values
+    }
     try:
-        row.full_clean(exclude=["search"], validate_constraints=False)
+        row.full_clean(exclude=empty, validate_constraints=False)
     except ValidationError as error:
         fields = {prefix + name: " ".join(messages) for name, messages in error.message_dict.items()}
         raise SpecificationInvalid("Correct the marked fields.", fields=fields) from None
