@@ -1,8 +1,7 @@
 """Read models of one computation: how far each party is, and the evidence step by step."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from compute.models import Computation
 from exchange.kernel import identifiers
@@ -99,12 +98,13 @@ def steps(computation: Computation) -> list[Step]:
     return found
 
 
-def as_json(computation: Computation) -> dict[str, Any]:
-    """Progress and evidence as the API gives them."""
-    return {
-        "parties": [asdict(party) for party in parties(computation)],
-        "timeline": [asdict(step) | {"at": step.at.isoformat()} for step in steps(computation)],
-    }
+def learned(computation: Computation) -> list[dict[str, str]]:
+    """What each party learns by the run, as the nodes' own reports say it: `role`, `zh`, `en`, each once."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for task in computation.tasks.all():
+        for item in (task.report or {}).get("learned", []):
+            found.setdefault((item["role"], item["en"]), item)
+    return list(found.values())
 
 
 def _first_checkpoint(index: int | None) -> int | None:

@@ -116,10 +116,10 @@ def _context(
     """What every page of one computation may use.
 
     `computation`, `parties` (timeline.PartyProgress in rank order), `steps` (timeline.Step in log order),
-    `policy` (rule, controls, zh, en …), `plan` (engine, technique, zh, en), `request_document`,
-    `path` (states from requested to released, for a stepper), `is_final`, `end_sentence` (why there is
-    no result), `receipt_ready`, `receipt_number`, `can_review`, `can_withdraw`, `can_open` (the buyer of a released
-    result: show `hengshu result open REF`), `review_form`.
+    `learned` (what each party learns: role, zh, en), `policy` (rule, controls, zh, en …), `plan` (engine,
+    technique, zh, en), `request_document`, `path` (states from requested to released, for a stepper),
+    `is_final`, `end_sentence` (why there is no result), `receipt_ready`, `receipt_number`, `can_review`,
+    `can_withdraw`, `can_open` (the buyer of a released result: show `hengshu result open REF`), `review_form`.
     """
     by = request.membership
     state = ComputationState(computation.state)
@@ -127,6 +127,7 @@ def _context(
         "computation": computation,
         "parties": timeline.parties(computation),
         "steps": timeline.steps(computation),
+        "learned": timeline.learned(computation),
         "policy": computation.policy,
         "plan": computation.plan,
         "request_document": computation.request,

@@ -1,5 +1,6 @@
 """How computations look in the API, and how requests to it are read."""
 
+from dataclasses import asdict
 from typing import Any
 
 from rest_framework import serializers
@@ -58,6 +59,7 @@ class ComputationDetailSerializer(ComputationSerializer):
 
     parties = serializers.SerializerMethodField()
     timeline = serializers.SerializerMethodField()
+    learned = serializers.SerializerMethodField()
     receipt_number = serializers.SerializerMethodField()
 
     class Meta(ComputationSerializer.Meta):
@@ -70,17 +72,19 @@ class ComputationDetailSerializer(ComputationSerializer):
             "review_reason",
             "parties",
             "timeline",
+            "learned",
             "receipt_number",
         )  # type: ignore[assignment]
         read_only_fields = fields  # type: ignore[assignment]
 
     def get_parties(self, computation: Computation) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = timeline.as_json(computation)["parties"]
-        return found
+        return [asdict(party) for party in timeline.parties(computation)]
 
     def get_timeline(self, computation: Computation) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = timeline.as_json(computation)["timeline"]
-        return found
+        return [asdict(step) | {"at": step.at.isoformat()} for step in timeline.steps(computation)]
+
+    def get_learned(self, computation: Computation) -> list[dict[str, str]]:
+        return timeline.learned(computation)
 
     def get_receipt_number(self, computation: Computation) -> str:
         found = Result.objects.filter(computation=computation).values_list("number", flat=True).first()

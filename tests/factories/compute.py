@@ -71,6 +71,7 @@ class World:
     operation: str = operations.JOINT_STATISTICS
     choices: dict[str, Any] = field(default_factory=dict)
     grade: int = 2
+    chain: bool = False
     specification: dict[str, Any] = field(default_factory=dict)
     organizations: dict[str, Organization] = field(default_factory=dict)
 
@@ -114,7 +115,7 @@ class World:
                 **self.choices,
             ),
             fee_basis_points=300,
-            chain=False,
+            chain=self.chain,
         )
         contract = Contract.objects.create(
             ref=ref,
