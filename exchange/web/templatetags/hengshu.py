@@ -84,6 +84,15 @@ def localized(value: Any, name: str = "") -> str:
 
 
 @register.filter
+def party_name(terms: Any, organization: Any) -> str:
+    """The name of a party of a contract's terms by its URN; the exchange itself goes by the word `exchange`."""
+    if organization == "exchange":
+        return localized(terms["exchange"], "name")
+    found = next((one for one in terms["parties"] if one["organization"] == organization), None)
+    return urn_ref(organization) if found is None else localized(found, "name")
+
+
+@register.filter
 def failure(code: Any) -> str:
     """The sentence of a run's failure code: what is so and what to do next. Unknown codes are shown as they are."""
     try:
