@@ -35,6 +35,8 @@ _TRACE = re.compile(r"Trace has been written to (/tmp/psi_[A-Za-z0-9-]+\.trace)"
 
 Int64 = NDArray[np.int64]
 
+_open_links: list[Any] = []
+
 
 def leave_as_lost(context: StageContext) -> Callable[[], None]:
     """What the mesh's watch does when a peer hangs up: end this process at once, with its code.
@@ -76,7 +78,6 @@ def match(context: StageContext, keys: Sequence[str]) -> tuple[Int64, str]:
         ),
         connection,
     )
-    connection.stop_link()
     _remove_traces(context)
     lines = target.read_text().splitlines()[1:] if target.exists() else []
     matched = sorted(line.strip('"') for line in lines)
@@ -163,7 +164,6 @@ def circuit(context: StageContext, shape: "Shape", *, one_hot: Int64 | None, inp
         chunk.ParseFromString(data)
         content += chunk.content
     context.progress("compute", 95)
-    connection.stop_link()
     return {"storage": meta.storage_type, "shares": base64.b64encode(content).decode()}
 
 
@@ -189,4 +189,7 @@ def _connect(context: StageContext, stage: int, *, ranks: Sequence[int]) -> Any:
         options.verify.ca_file_path = str(bundle)
     connection = libspu.link.create_brpc(description, list(ranks).index(context.rank))
     connection.barrier()
+    # Never stopped: a party that hangs up while a peer's last message is under way makes the library end the peer's
+    # process. The process ends with the run, after everybody has said on the mesh that it is done.
+    _open_links.append(connection)
     return connection
