@@ -110,6 +110,32 @@ CHINESE: Mapping[str, str] = {
     "WITHDRAWN_BY_BUYER": "买方已撤回请求，额度已退还。",
     "POLICY_CHANGED": "产品分级或策略已变化，须经审核，请重新提交请求。",
     "PARTIES_NOT_READY": "有参与方的节点未在期限内就绪，额度已退还。请确认各节点在线后重新提交。",
+    # listings
+    "PRODUCT_NOT_FOUND": "没有您可以查看的这个产品。请核对编号，或在目录中搜索。",
+    "CERTIFICATE_NOT_FOUND": "没有此编号的登记凭证。请核对编号，最后一位是校验字符。",
+    "PRODUCT_NOT_EDITABLE": "已提交的内容不再更改。请发起下一版本。",
+    "SPECIFICATION_INVALID": "有字段的内容不符合要求。请更正标出的字段。",
+    "SPECIFICATION_INCOMPLETE": "说明书尚不完整。请补齐标出的字段后重新提交。",
+    "SCENARIO_MISSING": "无场景不交易：请至少写明一个真实应用场景及其用途代码。",
+    "CORE_DATA_REFUSED": "核心数据、国家秘密及行业最高级别的数据不在本所登记，应留在持有者处。",
+    "OWN_SUBMISSION": "这是您本人或您所在机构提交的内容。请由另一位同事决定。",
+    "FOUR_EYES": "该版本由您审核通过，凭证须由另一位登记员签发。",
+    "REVIEW_REASON_MISSING": "请写明理由；退回时请指出需要更正的字段。",
+    "PROVIDER_NOT_READY": "贵机构尚未登记公钥。请先运行 hengshu keys card 并提交公钥卡。",
+    "COMMITMENT_MISSING": "请先在自己的节点运行 hengshu-node dataset add，再填入它给出的数据集承诺。",
+    # ledger and chain
+    "LEDGER_NOT_IN_TRANSACTION": "我们这边出了问题：事实须与其变更同时记录。请联系运维。",
+    "LEDGER_KEY_REUSED": "该业务键已指向另一事实。请为每个事实使用各自的键。",
+    "LEDGER_PAYLOAD_INVALID": "内容无法记入存证：没有规范形式，或过大。",
+    "LEDGER_ENTRY_NOT_FOUND": "没有此编号的存证。请核对编号。",
+    "LEDGER_DISCLOSURE_ERASED": "该存证的内容已删除；它在日志中的位置仍可证明。",
+    "NOT_YET_SEALED": "该存证尚待封入下一个检查点。请一秒后再问。",
+    "LOG_BEHIND_SIGNED_CHECKPOINT": "日志与已签发的检查点不一致，已停止签发，待人工核查。",
+    "LOG_SIGNED_CHECKPOINT_MISSING": "记录上一个已签检查点的文件缺失，已停止签发。请联系运维。",
+    "CHAIN_UNREACHABLE": "链未及时应答。稍后会自动重试。",
+    "CHAIN_REFUSED": "链上合约拒绝了这次调用。请查看原因代码。",
+    "CHAIN_MISMATCH": "该端点显示的是另一条链或另一份合约。请核对配置。",
+    "CHAIN_NOT_DEPLOYED": "所配置的链上没有本所的合约。请运维先部署。",
 }
 
 
