@@ -10,7 +10,8 @@ from compute.protocol import shapes, terms
 from compute.states import BEFORE_DISPATCH, RUNNING
 from contracts.models import Contract
 from exchange.kernel.errors import PermissionRefused
-from exchange.members.models import Organization
+from exchange.members.models import Organization, SigningKey
+from exchange.members.states import KeyPurpose
 from ledger.proofs import statements
 from ledger.proofs.errors import VerificationError
 
@@ -38,6 +39,11 @@ def check_document(
         raise RequestSignatureInvalid(
             f"The request is not signed by the buyer's key in the contract: {error.message}."
         ) from error
+    registered = SigningKey.objects.valid_at(now).for_purpose(KeyPurpose.DOCUMENT)
+    if not registered.filter(organization=organization, value=buyer["document_key"]).exists():
+        raise RequestSignatureInvalid(
+            "The buyer's key in the contract is revoked or replaced; agree on a new contract."
+        )
     created, expires = shapes.parse_time(document["created"]), shapes.parse_time(document["expires"])
     if created > now + MAX_SKEW:
         raise RequestExpired("The request was made in the future; set the clock of the machine that signs.")

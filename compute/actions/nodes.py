@@ -15,6 +15,7 @@ from exchange.kernel import identifiers
 from exchange.kernel.errors import DomainError
 from exchange.members.exchange_keys import exchange_keys, exchange_organization
 from exchange.members.models import Organization, SigningKey
+from exchange.members.states import KeyPurpose
 from ledger import actions as ledger
 from ledger.kinds import EntryKind
 from ledger.proofs import statements
@@ -101,9 +102,7 @@ def _seen(organization: Organization, *, version: str, now: datetime) -> None:
 def _sender(message: Mapping[str, Any], *, now: datetime) -> Organization:
     ref = identifiers.parse_urn(message["organization"], kind="org")
     organization = Organization.objects.filter(ref=ref).first()
-    keys = (
-        SigningKey.objects.valid_at(now).filter(organization=organization, purpose="document") if organization else []
-    )
+    keys = SigningKey.objects.valid_at(now).for_purpose(KeyPurpose.DOCUMENT).filter(organization=organization)
     trusted = {key.value for key in keys}
     if organization is None or not organization.is_admitted or not trusted:
         raise NodeUnknown("No admitted organisation with a valid document key has this reference; register the card.")

@@ -44,7 +44,7 @@ class NodeView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = ()
-    schema = None  # described by docs/reference/node-api.md: the envelope is the same for every verb
+    schema = None  # described in docs/subsystems/dispatch.md: one envelope for every verb
 
     def post(self, request: Request, verb: str) -> Response:
         now = timezone.now()

@@ -4,6 +4,8 @@ import base64
 from typing import Any
 
 from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -24,12 +26,14 @@ from exchange.web.requests import acting_membership, membership_of
 class ComputationsView(APIView):
     """The computations a member may see; a signed request makes a new one."""
 
+    @extend_schema(responses=ComputationSerializer(many=True))
     def get(self, request: Request) -> Response:
         rows = visible_computations(by=membership_of(request)).with_parties()
         pages = Pages()
         page = pages.paginate_queryset(rows, request, view=self)
         return pages.get_paginated_response(ComputationSerializer(page, many=True).data)
 
+    @extend_schema(request=RequestSerializer, responses={202: ComputationSerializer})
     @idempotent
     def post(self, request: Request) -> Response:
         data = RequestSerializer(data=request.data)
@@ -41,6 +45,7 @@ class ComputationsView(APIView):
 class ComputationView(APIView):
     """One computation: state, progress of each party, evidence."""
 
+    @extend_schema(responses=ComputationDetailSerializer)
     def get(self, request: Request, ref: str) -> Response:
         computation = access_computation(ref, by=membership_of(request))
         return Response(ComputationDetailSerializer(computation).data)
@@ -49,6 +54,7 @@ class ComputationView(APIView):
 class ApproveView(APIView):
     """A reviewer lets a computation go on."""
 
+    @extend_schema(request=ReasonSerializer, responses=ComputationSerializer)
     @idempotent
     def post(self, request: Request, ref: str) -> Response:
         computation = access_computation(ref, by=membership_of(request))
@@ -59,6 +65,7 @@ class ApproveView(APIView):
 class RejectView(APIView):
     """A reviewer ends a computation."""
 
+    @extend_schema(request=ReasonSerializer, responses=ComputationSerializer)
     @idempotent
     def post(self, request: Request, ref: str) -> Response:
         computation = access_computation(ref, by=membership_of(request))
@@ -69,6 +76,7 @@ class RejectView(APIView):
 class WithdrawView(APIView):
     """The buyer takes its request back."""
 
+    @extend_schema(request=None, responses=ComputationSerializer)
     @idempotent
     def post(self, request: Request, ref: str) -> Response:
         computation = access_computation(ref, by=membership_of(request))
@@ -79,6 +87,7 @@ class WithdrawView(APIView):
 class ResultView(APIView):
     """The sealed parts, for the buyer alone, once released: ciphertext that only the buyer's key opens."""
 
+    @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, ref: str) -> Response:
         computation = access_computation(ref, by=membership_of(request))
         released = results.parts_of(computation, by=acting_membership(request))
@@ -104,6 +113,7 @@ class ResultView(APIView):
 class ReceiptView(APIView):
     """The receipt bundle, byte for byte as it was signed; for buyer and providers."""
 
+    @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, ref: str) -> HttpResponse:
         computation = access_computation(ref, by=membership_of(request))
         body = results.receipt_of(computation)

@@ -26,6 +26,7 @@ from contracts.models import Contract, Meter, Reservation
 from contracts.postings import TransferKind
 from contracts.signals import contract_revoked
 from exchange.kernel.errors import PermissionRefused
+from exchange.members.models import SigningKey
 from ledger.models import Entry
 from listings.models import Column, Product, RegistrationCertificate
 from tests.factories.compute import World
@@ -85,6 +86,12 @@ def test_another_document_of_the_same_id_is_refused():
 def test_a_document_signed_by_someone_else_is_refused():
     world = World()
     refused(world, RequestSignatureInvalid, document=world.request(key="fund-a"))
+
+
+def test_a_key_that_was_revoked_since_the_contract_is_refused():
+    world = World()
+    SigningKey.objects.filter(organization=world.organizations["bank"]).update(revoked_at=timezone.now())
+    refused(world, RequestSignatureInvalid)
 
 
 def test_a_document_changed_after_signing_is_refused():
