@@ -99,5 +99,5 @@ def _describe(rows: Sequence[Row], column: str, read: Sequence[tuple[dict[str, A
 def _write(value: Fraction, places: int) -> str:
     exact = Context(prec=200, rounding=ROUND_HALF_EVEN)
     units = exact.divide(Decimal(value.numerator * 10**places), Decimal(value.denominator))
-    whole = units.to_integral_value(rounding=ROUND_HALF_EVEN)
-    return f"{whole.scaleb(-places, exact) + Decimal(0):.{places}f}"
+    whole = units.to_integral_value(rounding=ROUND_HALF_EVEN, context=exact)
+    return format(exact.abs(whole) if not whole else whole.scaleb(-places, exact), f".{places}f")

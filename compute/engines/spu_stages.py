@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PSI_STAGE, SPU_STAGE = 1, 2
 _RECEIVE_SECONDS = 60
 _KEY_COLUMN = "key"
-_TRACE = re.compile(r"Trace has been written to (/tmp/psi_[A-Za-z0-9-]+\.trace)")
+_TRACE = re.compile(r"Trace has been written to (/tmp/psi_[A-Za-z0-9_-]+\.trace)")
 
 Int64 = NDArray[np.int64]
 

@@ -1,6 +1,7 @@
 """aligned_statistics: one table of expectations, run by three real processes, against the reference."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,10 @@ def test_parts_open_to_what_the_reference_computes(tmp_path: Path, case: Case) -
         ALIGNED_STATISTICS, parameters=case.parameters, datasets=datasets, min_group=case.min_group
     )
     assert len(found["cells"]) == case.cells
+    assert not any(
+        Path(name).exists()
+        for name in re.findall(r"/tmp/psi_[^ ]+trace", (tmp_path / "party0" / "engine.log").read_text(errors="replace"))
+    )
     # The compute party's part names nothing, and its whole directory holds no identifier and no category.
     assert json.loads(parts[2])["layout"] is None
     kept = b"".join(path.read_bytes() for path in (tmp_path / "party2").iterdir() if path.name != "job.json")
