@@ -17,7 +17,7 @@ def access_product(ref: str, *, by: Membership | None) -> Product:
     """
     key = ref.rpartition(":")[2]
     lookup = {"number": key} if key.startswith("DP-") else {"ref": key}
-    found = Product.objects.with_version().filter(**lookup).first()
+    found: Product | None = Product.objects.with_version().filter(**lookup).first()
     if found is None or not (found.state in PUBLIC or may_see_file(found, by=by)):
         raise ProductNotFound("There is no such product; check the reference or search the catalogue.")
     return found

@@ -30,7 +30,7 @@ def find(chosen: Mapping[str, Any], *, among: QuerySet[Product] | None = None) -
 
 def facets(chosen: Mapping[str, Any]) -> dict[str, Sequence[dict[str, Any]]]:
     """For each facet its values with counts, given the other choices: rows of value, count, is_chosen."""
-    result = {}
+    result: dict[str, Sequence[dict[str, Any]]] = {}
     for name, column in FACETS.items():
         others = {key: value for key, value in chosen.items() if key != name}
         rows = find(others).order_by().values(value=F(column)).annotate(count=Count("pk")).order_by("-count", "value")

@@ -178,9 +178,15 @@ class ProductForm(forms.Form):
             " | ".join(
                 str(part)
                 for part in (
-                    column["name"], column["title_zh"], column["title_en"], column["type"], column["unit"],
-                    column["pi"], column["grade"], "yes" if column["is_block_dimension"] else "no",
-                )  # fmt: skip
+                    column["name"],
+                    column["title_zh"],
+                    column["title_en"],
+                    column["type"],
+                    column["unit"],
+                    column["pi"],
+                    column["grade"],
+                    "yes" if column["is_block_dimension"] else "no",
+                )
             )
             for column in columns_of(version)
         ]

@@ -5,7 +5,14 @@ from typing import Any
 
 from exchange.members.models import Membership
 from listings import grading
-from listings.errors import CommitmentMissing, CoreDataRefused, FourEyes, OwnSubmission, ProviderNotReady, ScenarioMissing
+from listings.errors import (
+    CommitmentMissing,
+    CoreDataRefused,
+    FourEyes,
+    OwnSubmission,
+    ProviderNotReady,
+    ScenarioMissing,
+)
 from listings.models import Product, ProductVersion
 from listings.states import ReviewDecision
 from listings.words import NationalGrade, Sector

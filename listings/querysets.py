@@ -11,8 +11,7 @@ from listings.states import ProductState
 
 if TYPE_CHECKING:
     from exchange.members.models import Organization
-
-    from listings import models as tables
+    from listings import models as tables  # noqa: F401  named in the base class below
 
 # Once certified, a product's existence is public; before that it is its provider's and the desk's.
 PUBLIC = (ProductState.LISTED, ProductState.SUSPENDED, ProductState.DELISTED)
@@ -48,8 +47,9 @@ class ProductQuerySet(models.QuerySet["tables.Product"]):
         if not query:
             return self.none() if words.strip() else self.order_by("-listed_at", "-pk")
         wanted = SearchQuery(query, search_type="raw", config="simple")
-        return (
+        found: ProductQuerySet = (
             self.filter(search=wanted)
             .annotate(rank=SearchRank(F("search"), wanted))
             .order_by("-rank", "-listed_at", "-pk")
         )
+        return found

@@ -11,6 +11,7 @@ matches that a plain substring search of at least two characters would not, and 
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import pairwise
 
 _RUNS = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
 _FIRST_CJK = "\u3400"
@@ -55,10 +56,7 @@ def _phrase(word: str) -> str:
     runs = _runs(word)
     for index, (run, is_chinese) in enumerate(runs):
         is_last = index == len(runs) - 1
-        if not is_chinese:
-            terms.append((position, f"'{run}':*" if is_last else f"'{run}'"))
-            position += 1
-        elif len(run) == 1:
+        if not is_chinese or len(run) == 1:
             terms.append((position, f"'{run}':*" if is_last else f"'{run}'"))
             position += 1
         else:
@@ -67,7 +65,7 @@ def _phrase(word: str) -> str:
     if not terms:
         return ""
     phrase = terms[0][1]
-    for (before, _), (here, term) in zip(terms, terms[1:], strict=False):
+    for (before, _), (here, term) in pairwise(terms):
         phrase += f" <{here - before}> {term}"
     return phrase
 

@@ -54,7 +54,10 @@ def problems(fields: Mapping[str, Any], columns: Sequence[Mapping[str, Any]], *,
         found["external_cert_no"] = "must be SJ and thirteen digits"
     if fields.get("is_public_data") and not fields.get("public_data_code"):
         found["public_data_code"] = "public data is registered on the public-data platform first; give its code"
-    if SourceType.SCRAPED_PUBLIC in fields.get("source_types", []) and len(str(fields.get("source_statement", ""))) < 40:
+    if (
+        SourceType.SCRAPED_PUBLIC in fields.get("source_types", [])
+        and len(str(fields.get("source_statement", ""))) < 40
+    ):
         found["source_statement"] = "say what was collected from where, by which method, and that it was permitted"
     if fields.get("cross_border") and not fields.get("cross_border_path"):
         found["cross_border_path"] = "name the approved path for data that leaves the mainland"

@@ -115,5 +115,5 @@ class RootSerializer(serializers.Serializer[Any]):
     version = serializers.CharField()
     schema = serializers.CharField()
     docs = serializers.CharField()
-    errors = serializers.CharField()
+    errors = serializers.CharField()  # type: ignore[assignment]  # a member of ours, not DRF's property
     trust_policy = serializers.CharField()

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,7 +20,6 @@ from exchange.members.permissions import Permission, check_permission
 from exchange.web import error_table
 from exchange.web.idempotency import idempotent
 from exchange.web.requests import acting_membership, membership_of, user_of
-from rest_framework.exceptions import NotAuthenticated
 
 
 class RootView(APIView):

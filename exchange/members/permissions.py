@@ -108,8 +108,7 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.PROVIDER: _PROVIDING,
     Role.OPERATOR: _PROVIDING,
     Role.SOURCE_UNIT: _OWN | {Permission.CONTRACT_VIEW, Permission.COMPUTATION_VIEW},
-    Role.BUYER: _PARTY
-    | {Permission.CONTRACT_PROPOSE, Permission.COMPUTATION_REQUEST, Permission.RESULT_RECEIVE},
+    Role.BUYER: _PARTY | {Permission.CONTRACT_PROPOSE, Permission.COMPUTATION_REQUEST, Permission.RESULT_RECEIVE},
     Role.DELIVERY_PARTY: _OWN
     | {
         Permission.CONTRACT_SIGN,
@@ -118,9 +117,7 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         Permission.COMPUTATION_VIEW,
     },
     Role.ADMISSION_OFFICER: frozenset({Permission.ORGANIZATION_REVIEW, Permission.ORGANIZATION_VIEW_ANY}),
-    Role.REGISTRAR: frozenset(
-        {Permission.PRODUCT_CERTIFY, Permission.PRODUCT_VIEW_ANY, Permission.EVIDENCE_VIEW_ANY}
-    ),
+    Role.REGISTRAR: frozenset({Permission.PRODUCT_CERTIFY, Permission.PRODUCT_VIEW_ANY, Permission.EVIDENCE_VIEW_ANY}),
     Role.COMPLIANCE_REVIEWER: frozenset(
         {
             Permission.PRODUCT_REVIEW,
@@ -203,7 +200,9 @@ def check_permission(membership: "Membership | None", permission: Permission) ->
     if not _holds(membership, permission):
         raise PermissionRefused("Your role does not include this step; a colleague with the right role can do it.")
     if not _standing(membership, permission):
-        raise OrganizationNotAdmitted("Your organisation is not admitted at present; ask the exchange's admission desk.")
+        raise OrganizationNotAdmitted(
+            "Your organisation is not admitted at present; ask the exchange's admission desk."
+        )
 
 
 def _holds(membership: "Membership | None", permission: Permission) -> bool:

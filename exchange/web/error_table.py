@@ -1,4 +1,4 @@
-"""Every code the API can answer with: its status, and a sentence in both languages. Drawn from the classes themselves."""
+"""Every code the API can answer with: its status, and a sentence in both languages, drawn from the classes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,7 +51,8 @@ def markdown() -> str:
         "Every API error is `application/problem+json` (RFC 9457): `code` never changes, `detail` is written in the",
         "language of `Accept-Language` and says what to do next, `fields` names what is wrong with which field.",
         "",
-        "本页由 `manage.py error_table` 从错误类生成。`code` 永不更改；`detail` 按 `Accept-Language` 给出，并说明下一步。",
+        "本页由 `manage.py error_table` 从错误类生成。`code` 永不更改；",
+        "`detail` 按 `Accept-Language` 给出，并说明下一步。",
         "",
         "| Code | Status | 中文 | English |",
         "|---|---|---|---|",

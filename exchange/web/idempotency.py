@@ -98,7 +98,9 @@ def _claim(actor: str, key: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _run(handler: Callable[..., HttpResponseBase], view: Any, request: Request, args: Any, kwargs: Any) -> Any:
+def _run(
+    handler: Callable[..., HttpResponseBase], view: Any, request: Request, args: Any, kwargs: Any
+) -> HttpResponseBase:
     """The handler's answer; a refusal is an answer too, and undoes what the handler had begun."""
     try:
         with transaction.atomic():

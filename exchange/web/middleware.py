@@ -28,9 +28,10 @@ class MembershipMiddleware:
         return self.get_response(request)
 
     def _membership(self, request: HttpRequest) -> Membership | None:
-        if not isinstance(request.user, User) and not getattr(request.user, "is_authenticated", False):
+        user = request.user
+        if not isinstance(user, User):
             return None
-        memberships = list(Membership.objects.of(request.user))
+        memberships = list(Membership.objects.of(user))
         chosen = request.session.get(SESSION_KEY)
         return next((one for one in memberships if one.ref == chosen), memberships[0] if memberships else None)
 

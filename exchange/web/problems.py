@@ -23,7 +23,7 @@ from ledger.proofs.errors import VerificationError
 CONTENT_TYPE = "application/problem+json"
 log = logging.getLogger(__name__)
 
-FRAMEWORK_CODES = {
+FRAMEWORK_CODES: Mapping[type[exceptions.APIException], str] = {
     exceptions.ParseError: "JSON_INVALID",
     exceptions.NotAuthenticated: "SIGN_IN_NEEDED",
     exceptions.AuthenticationFailed: "TOKEN_INVALID",
@@ -104,8 +104,9 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response | None:
         problem = _of_framework(error)
         if error.status_code == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Token"
-        if isinstance(error, exceptions.Throttled) and error.wait is not None:
-            headers["Retry-After"] = str(int(error.wait) + 1)
+        wait = getattr(error, "wait", None)
+        if wait is not None:
+            headers["Retry-After"] = str(int(wait) + 1)
     else:
         return None
     return Response(problem.document(), status=problem.status, headers=headers, content_type=CONTENT_TYPE)

@@ -8,7 +8,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 
 
-class MemberTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]  # drf-spectacular ships no types
+class MemberTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself, untyped
     """`Authorization: Token …`."""
 
     target_class = "exchange.web.authentication.MemberTokenAuthentication"
@@ -23,7 +23,7 @@ class MemberTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]  
         }
 
 
-class NamedSchema(AutoSchema):  # type: ignore[misc]  # drf-spectacular ships no types
+class NamedSchema(AutoSchema):
     """Operations are named by their address, which is unique; a view without a serializer speaks plain objects."""
 
     def get_operation_id(self) -> str:

@@ -120,7 +120,12 @@ def _document(product: Product, *, number: str, now: datetime) -> dict[str, Any]
             "document_key": exchange_keys().document_key,
         },
         "holders": [
-            {"organization": provider.urn, "name_zh": provider.name_zh, "name_en": provider.name_en, "uscc": provider.uscc}
+            {
+                "organization": provider.urn,
+                "name_zh": provider.name_zh,
+                "name_en": provider.name_en,
+                "uscc": provider.uscc,
+            }
         ],
         "product": {
             "id": product.urn,

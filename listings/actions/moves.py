@@ -8,7 +8,8 @@ from listings.states import PRODUCT, ProductState
 
 def lock(product: Product) -> Product:
     """The product as it stands, held until the transaction ends."""
-    return Product.objects.locked().select_related("current__specification", "provider").get(pk=product.pk)
+    locked: Product = Product.objects.locked().select_related("current__specification", "provider").get(pk=product.pk)
+    return locked
 
 
 def move(product: Product, to: ProductState, *, reason: str = "") -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.contrib.postgres.search import SearchVectorField
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Value
 from django.db.models.functions import Cast
-from django.contrib.postgres.search import SearchVectorField
 from django.utils import timezone
 
 from exchange.kernel.errors import PermissionRefused
@@ -27,7 +27,9 @@ Fields = Mapping[str, Any]
 _OURS = {"id", "version"}
 _NEEDED = {"name_zh", "name_en", "dataset", "name", "title_zh", "type"}
 SPECIFICATION_FIELDS = tuple(
-    field.name for field in Specification._meta.get_fields() if field.name not in _OURS  # noqa: SLF001  Django's API
+    field.name
+    for field in Specification._meta.get_fields()  # noqa: SLF001  Django's API
+    if field.name not in _OURS
 )
 COLUMN_FIELDS = (
     "name", "title_zh", "title_en", "type", "unit", "scale", "pi", "grade", "is_nullable", "is_block_dimension",
@@ -191,7 +193,7 @@ def document_of(product: Product, version: ProductVersion) -> dict[str, Any]:
 
 def _lock_own(product: Product, by: Membership) -> Product:
     check_permission(by, Permission.PRODUCT_PROVIDE)
-    locked = Product.objects.locked().select_related("current__specification", "provider").get(pk=product.pk)
+    locked = moves.lock(product)
     if locked.provider_id != by.organization_id:
         raise PermissionRefused("Only the product's own provider can do this.")
     return locked
@@ -266,7 +268,9 @@ def _index(product: Product) -> None:
     texts = [(product.name_zh, "A"), (product.name_en, "A"), (product.number or "", "A")]
     texts += [(product.provider.name_zh, "B"), (product.provider.name_en, "B"), (specification.industry, "B")]
     texts += [(specification.abstract_zh, "C"), (specification.abstract_en, "C"), (specification.region, "C")]
-    texts += [(text, "D") for column in version.columns.all() for text in (column.title_zh, column.title_en, column.name)]
+    texts += [
+        (text, "D") for column in version.columns.all() for text in (column.title_zh, column.title_en, column.name)
+    ]
     literal = search.vector(texts)
     Product.objects.filter(pk=product.pk).update(search=Cast(Value(literal), SearchVectorField()))
 

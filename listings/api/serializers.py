@@ -143,7 +143,7 @@ class DraftSerializer(serializers.Serializer[Any]):
     name_en = serializers.CharField(max_length=120)
     dataset = serializers.RegexField(r"^[a-z][a-z0-9_]{0,62}$")
     dataset_commitment = serializers.RegexField(r"^[0-9a-f]{64}$", required=False, default="", allow_blank=True)
-    specification = SpecificationSerializer(required=False, default=dict)
+    specification = SpecificationSerializer(required=False)
     columns = ColumnSerializer(many=True, required=False, default=list)
 
 

@@ -1,6 +1,6 @@
 """The API of products and certificates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -29,7 +29,7 @@ def _shown(product: Product, by: Membership | None) -> Response:
 class ProductsView(APIView):
     """The catalogue, and beginning a product."""
 
-    def get_permissions(self) -> list[Any]:
+    def get_permissions(self) -> Sequence[Any]:
         return [AllowAny()] if self.request.method == "GET" else super().get_permissions()
 
     @extend_schema(
@@ -57,7 +57,7 @@ class ProductsView(APIView):
 class ProductView(APIView):
     """One product."""
 
-    def get_permissions(self) -> list[Any]:
+    def get_permissions(self) -> Sequence[Any]:
         return [AllowAny()] if self.request.method == "GET" else super().get_permissions()
 
     @extend_schema(responses=serializers.ProductFileSerializer)

@@ -108,7 +108,11 @@ def _add(organization: Organization, purpose: KeyPurpose, card: dict[str, Any], 
     try:
         with transaction.atomic():
             key = SigningKey.objects.create(
-                organization=organization, purpose=purpose.value, value=card[_MEMBERS[purpose]], valid_from=now, card=card
+                organization=organization,
+                purpose=purpose.value,
+                value=card[_MEMBERS[purpose]],
+                valid_from=now,
+                card=card,
             )
     except IntegrityError:
         raise KeyTaken("A key on this card was registered before; make new ones with `hengshu keys new`.") from None

@@ -26,7 +26,13 @@ def signed_in(username="lin") -> APIClient:
 def test_apply_then_admitted_by_the_desk():
     client = signed_in()
     card = keyfiles.generate("fund-a").card(created=members.CREATED)
-    body = {"name_zh": "澄江市住房公积金中心", "name_en": "Fund A", "uscc": members.uscc(1), "kinds": ["supplier"], "card": card}
+    body = {
+        "name_zh": "澄江市住房公积金中心",
+        "name_en": "Fund A",
+        "uscc": members.uscc(1),
+        "kinds": ["supplier"],
+        "card": card,
+    }
 
     made = client.post("/api/v1/organizations/", body, format="json", headers={"Idempotency-Key": "apply-1"})
     again = client.post("/api/v1/organizations/", body, format="json", headers={"Idempotency-Key": "apply-1"})
@@ -92,7 +98,9 @@ def test_a_suspended_member_changes_nothing():
     membership.organization.status = "suspended"
     membership.organization.save()
 
-    answer = acting(membership).post("/api/v1/products/", {"name_zh": "a", "name_en": "a", "dataset": "a"}, format="json")
+    answer = acting(membership).post(
+        "/api/v1/products/", {"name_zh": "a", "name_en": "a", "dataset": "a"}, format="json"
+    )
 
     assert (answer.status_code, answer.json()["code"]) == (403, "ORGANIZATION_NOT_ADMITTED")
 

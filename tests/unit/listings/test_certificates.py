@@ -43,9 +43,7 @@ def test_an_edited_certificate_shows():
 @pytest.mark.django_db
 def test_issuing_twice_is_one_certificate():
     certificate = listings.certificate()
-    again = certificates.issue(
-        product=certificate.version.product, by=members.membership(Role.REGISTRAR)
-    )
+    again = certificates.issue(product=certificate.version.product, by=members.membership(Role.REGISTRAR))
 
     assert again == certificate
 
@@ -53,9 +51,9 @@ def test_issuing_twice_is_one_certificate():
 @pytest.mark.django_db
 def test_a_rolled_back_number_is_given_out_again():
     now = timezone.now()
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         numbers.next_number("DPC", now=now)
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
 
     assert numbers.next_number("DPC", now=now)[-7:-1] == "000001"
 

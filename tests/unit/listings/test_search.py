@@ -20,7 +20,21 @@ def matches(text: str, words: str) -> bool:
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "words",
-    ["公积", "公积金", "住房公积金", "金", "房", "计", "credit", "CRE", "统计 credit", "API接口", "ＡＰＩ", "口", "api接口"],
+    [
+        "公积",
+        "公积金",
+        "住房公积金",
+        "金",
+        "房",
+        "计",
+        "credit",
+        "CRE",
+        "统计 credit",
+        "API接口",
+        "ＡＰＩ",
+        "口",
+        "api接口",
+    ],
 )
 def test_finds(words):
     assert matches(TEXT, words)
@@ -39,7 +53,10 @@ def test_nothing_to_ask(words):
 
 @pytest.mark.django_db
 @settings(max_examples=60, deadline=None)
-@given(text=st.text(alphabet="公积金社保税房", max_size=12), words=st.text(alphabet="公积金社保税房", min_size=1, max_size=4))
+@given(
+    text=st.text(alphabet="公积金社保税房", max_size=12),
+    words=st.text(alphabet="公积金社保税房", min_size=1, max_size=4),
+)
 def test_chinese_search_is_substring_search(text, words):
     assert matches(text or "。", words) == (words in text)
 

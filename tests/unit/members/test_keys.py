@@ -1,7 +1,7 @@
 """Public keys: brought on a card, in force for an interval, never used twice."""
 
-import time_machine
 import pytest
+import time_machine
 
 from compute.protocol import keyfiles
 from exchange.members.actions import keys

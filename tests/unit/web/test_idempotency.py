@@ -33,7 +33,12 @@ class CountingView(APIView):
         if self.gate is not None:
             self.entered.set()
             self.gate.wait(10)
-        outcome = {"refuse": InvalidInput("no"), "conflict": Gone("no"), "throttle": Throttled(), "crash": ZeroDivisionError()}
+        outcome = {
+            "refuse": InvalidInput("no"),
+            "conflict": Gone("no"),
+            "throttle": Throttled(),
+            "crash": ZeroDivisionError(),
+        }
         if request.data.get("do") in outcome:
             raise outcome[request.data["do"]]
         return Response({"made": person.ref}, status=201)

@@ -49,7 +49,9 @@ def test_missing_fields_are_named():
 
 
 def test_a_body_too_large_is_refused():
-    answer = APIClient().post("/api/v1/login/", b'{"username":"' + b"x" * 9_000_000 + b'"}', content_type="application/json")
+    answer = APIClient().post(
+        "/api/v1/login/", b'{"username":"' + b"x" * 9_000_000 + b'"}', content_type="application/json"
+    )
 
     assert answer.status_code == 413
 
