@@ -15,7 +15,7 @@ class RequestSerializer(serializers.Serializer[dict[str, Any]]):
     request = serializers.JSONField(help_text="A signed hengshu/computation-request/v1.")
 
 
-class ReasonSerializer(serializers.Serializer[dict[str, Any]]):
+class ReviewSerializer(serializers.Serializer[dict[str, Any]]):
     """A reviewer's reason."""
 
     reason = serializers.CharField(max_length=500, trim_whitespace=True)

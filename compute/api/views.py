@@ -15,8 +15,8 @@ from compute.actions import computations, results, reviews
 from compute.api.serializers import (
     ComputationDetailSerializer,
     ComputationSerializer,
-    ReasonSerializer,
     RequestSerializer,
+    ReviewSerializer,
 )
 from exchange.web.idempotency import idempotent
 from exchange.web.pagination import Pages
@@ -54,7 +54,7 @@ class ComputationView(APIView):
 class ApproveView(APIView):
     """A reviewer lets a computation go on."""
 
-    @extend_schema(request=ReasonSerializer, responses=ComputationSerializer)
+    @extend_schema(request=ReviewSerializer, responses=ComputationSerializer)
     @idempotent
     def post(self, request: Request, ref: str) -> Response:
         computation = access_computation(ref, by=membership_of(request))
@@ -65,7 +65,7 @@ class ApproveView(APIView):
 class RejectView(APIView):
     """A reviewer ends a computation."""
 
-    @extend_schema(request=ReasonSerializer, responses=ComputationSerializer)
+    @extend_schema(request=ReviewSerializer, responses=ComputationSerializer)
     @idempotent
     def post(self, request: Request, ref: str) -> Response:
         computation = access_computation(ref, by=membership_of(request))
@@ -123,7 +123,7 @@ class ReceiptView(APIView):
 
 
 def _reason(request: Request) -> str:
-    data = ReasonSerializer(data=request.data)
+    data = ReviewSerializer(data=request.data)
     data.is_valid(raise_exception=True)
     reason: str = data.validated_data["reason"]
     return reason
