@@ -54,7 +54,7 @@ def offerings(references: Sequence[str]) -> list[Offering]:
 def _product(reference: str) -> Product:
     ref = reference.rpartition(":")[2]
     listed = Product.objects.listed().with_version()
-    found = listed.filter(ref=ref).first() or listed.filter(number=reference).first()
+    found: Product | None = listed.filter(ref=ref).first() or listed.filter(number=reference).first()
     if found is None:
         raise ProductNotOffered("A product is not listed at present; choose one from the catalogue.")
     return found
