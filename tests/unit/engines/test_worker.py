@@ -62,11 +62,16 @@ def test_survivors_of_a_killed_peer_say_so_within_seconds(aligned: Job, stage: s
 
 
 def test_the_survivor_of_a_joint_run_says_so_too(joint: Job) -> None:
+    # Given a peer that is linked and cannot get on, because its table is a pipe that nobody writes to.
+    stuck = joint.root / "data1" / "data.csv"
+    stuck.unlink()
+    os.mkfifo(stuck)
     survivor, victim = joint.start(0), joint.start(1)
-    wait_for(victim, "link", percent=20)
+    wait_for(victim, "compute")
     os.kill(victim.pid, signal.SIGKILL)
     killed_at = time.monotonic()
     survivor.wait()
+    victim.wait()
 
     assert time.monotonic() - killed_at < 10
     assert survivor.code() == "PEER_LOST"
