@@ -29,6 +29,7 @@ Document = dict[str, Any]
 
 HEARTBEAT_SECONDS = 1.0
 WATCH_SECONDS = 0.1
+KEPT_LOGS = 20
 
 
 class Client(Protocol):
@@ -110,6 +111,7 @@ def execute(node: Node, *, task: str, computation: str) -> str:
         _admit(run, bundle)
         return _work(run)
     except Refused as refused:
+        _keep_engine_log(run)
         _report_end(run, bundle, code=refused.code)
         return refused.code
     except OSError:  # a full or failing disk: nothing of this run may leave
@@ -120,6 +122,21 @@ def execute(node: Node, *, task: str, computation: str) -> str:
         return stopped.code
     finally:
         shutil.rmtree(run.work_dir, ignore_errors=True)
+
+
+def _keep_engine_log(run: Run) -> None:
+    """Keep what the libraries printed in a run that failed, on the node's own disk, for its owner to read.
+
+    It speaks of paths, counts and durations; the newest few are kept.
+    """
+    log = run.work_dir / "engine" / "engine.log"
+    if not log.exists():
+        return
+    kept = run.node.config.home / "logs"
+    kept.mkdir(mode=0o700, exist_ok=True)
+    shutil.copy(log, kept / f"{run.computation.rpartition(':')[2]}.engine.log")
+    for old in sorted(kept.glob("*.engine.log"))[:-KEPT_LOGS]:
+        old.unlink(missing_ok=True)
 
 
 def _claim(run: Run) -> Any:
