@@ -188,9 +188,8 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "A data exchange that can prove what it promises.",
     "VERSION": "1",
     "ENUM_NAME_OVERRIDES": {
-        "ProductStateEnum": "listings.states.ProductState",
-        "CertificateStateEnum": "listings.states.CertificateState",
-        "PersonalEnum": "listings.words.Personal",
+        "ProductStateEnum": "listings.states.PRODUCT_CHOICES",
+        "CertificateStateEnum": "listings.states.CERTIFICATE_CHOICES",
     },
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",

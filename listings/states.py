@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from exchange.kernel.states import Owner, Transitions
+from listings.words import Personal
 
 
 class ProductState(StrEnum):
@@ -76,3 +77,9 @@ class ReviewDecision(StrEnum):
     APPROVED = "approved"
     RETURNED = "returned"
     REJECTED = "rejected"
+
+
+# The words as the API's description names them (settings.SPECTACULAR_SETTINGS).
+PRODUCT_CHOICES = [(state.value, state.value) for state in ProductState]
+CERTIFICATE_CHOICES = [(state.value, state.value) for state in CertificateState]
+PERSONAL_CHOICES = [(flag.value, flag.value) for flag in Personal]

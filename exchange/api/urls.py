@@ -1,17 +1,9 @@
 """The API: everything under `/api/`."""
 
-from importlib.util import find_spec
-
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from exchange.api import views
-
-
-def _when_there(prefix: str, module: str) -> list[URLPattern | URLResolver]:
-    package = module.rpartition(".")[0]
-    return [path(prefix, include(module))] if find_spec(package) and find_spec(module) else []
-
 
 _members: list[URLPattern | URLResolver] = [
     path("login/", views.LoginView.as_view(), name="login"),
@@ -30,8 +22,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
     path("v1/", include(_members)),
-    *_when_there("v1/ledger/", "ledger.api.urls"),
-    *_when_there("v1/", "listings.api.urls"),
-    *_when_there("v1/", "contracts.api.urls"),
-    *_when_there("v1/", "compute.api.urls"),
+    path("v1/ledger/", include("ledger.api.urls")),
+    path("v1/", include("listings.api.urls")),
+    path("v1/", include("contracts.api.urls")),
+    path("v1/", include("compute.api.urls")),
 ]

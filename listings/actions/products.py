@@ -66,7 +66,8 @@ def draft(
     )
     _save_checked(version)
     organization = by.organization
-    applicant = {"applicant_name": organization.name_zh, "id_no": organization.uscc, "contact": organization.contact}
+    contact = organization.contact or {"name": str(by.user), "email": by.user.email}
+    applicant = {"applicant_name": organization.name_zh, "id_no": organization.uscc, "contact": contact}
     _write(version, {**applicant, **(specification or {})}, columns)
     product.current = version
     product.save(update_fields=["current"])
