@@ -110,3 +110,6 @@ BEFORE_DISPATCH = frozenset({_C.REQUESTED, _C.REVIEWING, _C.CONSENTING, _C.AUTHO
 RUNNING = frozenset({_C.DISPATCHED, _C.EXECUTING})
 OPEN_TASKS = frozenset({_T.PENDING, _T.CLAIMED, _T.READY, _T.RUNNING})
 LEASED_TASKS = frozenset({_T.CLAIMED, _T.READY, _T.RUNNING})
+
+# The words as the API description names them (settings.SPECTACULAR_SETTINGS).
+COMPUTATION_CHOICES = [(state.value, state.value) for state in ComputationState]

@@ -190,6 +190,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ProductStateEnum": "listings.states.PRODUCT_CHOICES",
         "CertificateStateEnum": "listings.states.CERTIFICATE_CHOICES",
+        "PersonalEnum": "listings.states.PERSONAL_CHOICES",
+        "ComputationStateEnum": "compute.states.COMPUTATION_CHOICES",
     },
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
