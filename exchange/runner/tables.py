@@ -10,6 +10,7 @@ import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,8 @@ def _split(
         columns[name] = _column(declared)
     split = [
         {"person_id": rules["input"]["id_form"].format(int(row[rules["input"]["id"]])),
-         **{name: _derive(source, row, rules) for name, source in node["columns"].items()}}
+         **{name: _derive(source, row, rules, is_text=columns[name]["type"] == "category")
+            for name, source in node["columns"].items()}}
         for row in rows
         if int(row[rules["input"]["id"]]) % kept["modulo"] in kept["remainders"]
     ]  # fmt: skip
@@ -227,10 +229,10 @@ def _column(declared: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": declared["type"], "min": declared["minimum"], "max": declared["maximum"]}
 
 
-def _derive(source: str, row: Mapping[str, str], rules: Mapping[str, Any]) -> str:
+def _derive(source: str, row: Mapping[str, str], rules: Mapping[str, Any], *, is_text: bool) -> str:
     rule = rules.get("derived", {}).get(source)
     if rule is None:
-        return row[source]
+        return row[source] if is_text else _plain_number(row[source], source)
     value = row[rule["from"]]
     if "values" in rule:
         if value not in rule["values"]:
@@ -241,6 +243,17 @@ def _derive(source: str, row: Mapping[str, str], rules: Mapping[str, Any]) -> st
         if low <= number <= high:
             return str(label)
     raise InputInvalid(f"a value of {rule['from']} lies in no band of {source}")
+
+
+def _plain_number(text: str, source: str) -> str:
+    """A whole number written out: files come with 1e+05, and a node takes in nothing that needs guessing."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise InputInvalid(f"a value of {source} is no number") from None
+    if number != number.to_integral_value():
+        raise InputInvalid(f"a value of {source} is no whole number")
+    return str(int(number))
 
 
 def _toml(value: object) -> str:
