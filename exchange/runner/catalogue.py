@@ -70,7 +70,7 @@ def product(member: Member, table: NodeTable, *, commitment: str) -> dict[str, A
             "classification": "社会保障 / 缴存缴费",
             "grade_national": "general",
             "grade_general": 3,
-            "pi_flags": ["sensitive"],
+            "pi_flags": ["sensitive" if member.code == "social" else "pi"],
             "persons_approx": _about(rows),
             "legal_basis": "statutory_duty",
             "deident_method": "固定分组块（每块不少于10人）后仅输出聚合结果",

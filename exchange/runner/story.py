@@ -171,7 +171,7 @@ class Story:
         path = f"computations/{deal.computation}/"
         deal.state = self._wait_for(path, "bank", _state, {"released", "reviewing"}, ends)
         if deal.state == "reviewing":
-            rule = self.parties.session("reviewer").get(path).get("decision", {}).get("rule", "")
+            rule = self.parties.session("reviewer").get(path).get("policy", {}).get("rule", "")
             self.say(f"     the policy table ({rule}) asks for a person: the compliance reviewer reads the query")
             self.parties.session("reviewer").post(f"{path}approve/", {"reason": "查询仅含分组统计，符合登记场景"})
             deal.state = self._wait_for(path, "bank", _state, {"released"}, ends)
