@@ -10,6 +10,8 @@ from exchange.kernel.errors import DomainError
 from exchange.web import problems, sentences
 
 _OURS = ("exchange", "ledger", "listings", "contracts", "compute")
+# Programs beside the exchange: their refusals never pass through the API.
+_OTHERS = ("compute.node", "compute.engines", "exchange.client", "exchange.runner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def markdown() -> str:
 
 def _subclasses(kind: type[DomainError]) -> Iterator[type[DomainError]]:
     for sub in sorted(kind.__subclasses__(), key=lambda one: (one.__module__, one.__qualname__)):
-        if sub.__module__.startswith(_OURS):
+        if sub.__module__.startswith(_OURS) and not sub.__module__.startswith(_OTHERS):
             yield sub
         yield from _subclasses(sub)
 

@@ -52,7 +52,9 @@ def test_a_missing_signer_is_named_as_missing(document):
     assert _code(document, signers=[]) == "SIGNATURE_MISSING"
 
 
-@pytest.mark.parametrize("member", ["created", "verificationMethod", "proofPurpose", "cryptosuite", "type", "proofValue"])
+@pytest.mark.parametrize(
+    "member", ["created", "verificationMethod", "proofPurpose", "cryptosuite", "type", "proofValue"]
+)
 def test_no_member_of_a_proof_can_be_changed(document, member):
     proof = document["proof"][0]
     proof[member] = {"created": "2026-11-21T05:30:01Z", "verificationMethod": f"{BOB_DID}#{BOB_DID[8:]}"}.get(

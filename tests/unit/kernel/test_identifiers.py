@@ -22,7 +22,9 @@ def test_a_urn_gives_back_its_reference_and_refuses_another_kind():
         identifiers.parse_urn(urn, kind="org")
 
 
-@pytest.mark.parametrize("urn", ["", "urn:hengshu:contract:", "urn:hengshu:contract:01ARYZ6S41000000000000000I", None, 7])
+@pytest.mark.parametrize(
+    "urn", ["", "urn:hengshu:contract:", "urn:hengshu:contract:01ARYZ6S41000000000000000I", None, 7]
+)
 def test_what_is_not_a_urn_is_refused(urn):
     with pytest.raises(ValueError):
         identifiers.parse_urn(urn, kind="contract")
