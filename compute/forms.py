@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from compute.protocol import operations
 from contracts.models import Contract
 from exchange.kernel.errors import DomainError
+from exchange.web import labels
 
 _LINES = forms.Textarea(attrs={"rows": 2, "spellcheck": "false"})
 
@@ -48,7 +49,7 @@ class RequestForm(forms.Form):
             if party["role"] == "provider"
         ]
         choices = {
-            "operation": [(code, operations.get(code).title_en) for code in terms["computation"]["operations"]],
+            "operation": [(code, labels.label(code, "operation")) for code in terms["computation"]["operations"]],
             "group_by": [(column, column) for column in columns],
             "values": [(column, column) for column in columns],
             "group_provider": [("", "—"), *providers],
@@ -74,8 +75,7 @@ class RequestForm(forms.Form):
     def command(self) -> str:
         """The command that makes, signs and sends this request on the buyer's machine."""
         parameters = self.cleaned_data["parameters"]
-        words = ["hengshu", "compute", "submit", self.contract.number]
-        words += ["--operation", self.cleaned_data["operation"]]
+        words = ["hengshu", "compute", "submit", self.contract.number, "--operation", self.cleaned_data["operation"]]
         if parameters["group_by"]:
             words += ["--group-by", ",".join(parameters["group_by"])]
         words += ["--values", ",".join(parameters["values"])]
@@ -84,7 +84,7 @@ class RequestForm(forms.Form):
         for name in ("group_provider", "value_provider"):
             if name in parameters:
                 words += [f"--{name.replace('_', '-')}", parameters[name]]
-        words += ["--min-group", str(parameters["min_group"])]
+        words += ["--min-group", str(parameters["min_group"]), "--watch"]
         return shlex.join(words)
 
     def _parameters(self, cleaned: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.models import Count, F, QuerySet
 
+from exchange.members.models import Organization
 from listings.models import Product
 
 # Query parameter → the column behind it.
@@ -29,7 +30,10 @@ def find(chosen: Mapping[str, Any], *, among: QuerySet[Product] | None = None) -
 
 
 def facets(chosen: Mapping[str, Any]) -> dict[str, Sequence[dict[str, Any]]]:
-    """For each facet its values with counts, given the other choices: rows of value, count, is_chosen."""
+    """For each facet its values with counts, given the other choices: rows of value, count, is_chosen.
+
+    Rows of providers also carry the `name` of the organisation whose reference the value is.
+    """
     result: dict[str, Sequence[dict[str, Any]]] = {}
     for name, column in FACETS.items():
         others = {key: value for key, value in chosen.items() if key != name}
@@ -37,4 +41,8 @@ def facets(chosen: Mapping[str, Any]) -> dict[str, Sequence[dict[str, Any]]]:
         result[name] = [
             {**row, "is_chosen": str(row["value"]) == str(chosen.get(name))} for row in rows if row["value"] != ""
         ]
+    names = {
+        one.ref: one.name for one in Organization.objects.filter(ref__in=[row["value"] for row in result["provider"]])
+    }
+    result["provider"] = [{**row, "name": names.get(row["value"], "")} for row in result["provider"]]
     return result

@@ -113,6 +113,8 @@ ROLES: Words = {
     "operator": _("Authorised operator"),
     "buyer": _("Data buyer"),
     "compute_party": _("Compute party"),
+    "data": _("Data party"),
+    "compute": _("Compute party"),
     "delivery_party": _("Delivery party"),
     "admission_officer": _("Admission officer"),
     "registrar": _("Registrar"),

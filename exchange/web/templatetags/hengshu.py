@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django import template
-from django.forms import BaseForm, BoundField
+from django.forms import BaseForm, BoundField, SelectMultiple, Textarea
 from django.templatetags.static import static
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
@@ -155,8 +155,14 @@ def control(field: BoundField) -> SafeString:
     """A form field's own control with the classes of the style sheet; an invalid one says so."""
     classes = {"select": "form-select", "check": "form-check-input", "checks": "form-check-input"}
     css = classes.get(kind_of_control(field), "form-control")
-    own = str(field.field.widget.attrs.get("class", ""))
-    return field.as_widget(attrs={"class": f"{own} {css}{' is-invalid' if field.errors else ''}".strip()})
+    widget = field.field.widget
+    own = str(widget.attrs.get("class", ""))
+    attrs: dict[str, Any] = {"class": f"{own} {css}{' is-invalid' if field.errors else ''}".strip()}
+    if isinstance(widget, Textarea) and widget.attrs.get("rows") == "10":  # Django's own guess, too tall for our texts
+        attrs["rows"] = 4
+    if isinstance(widget, SelectMultiple):
+        attrs["size"] = max(3, min(8, len(list(widget.choices))))
+    return field.as_widget(attrs=attrs)
 
 
 @register.filter
