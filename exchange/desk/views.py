@@ -38,14 +38,14 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 def staff_only(view: View[P]) -> View[P]:
     """Let through who acts for the exchange itself; everybody else is refused in one sentence."""
 
-    @login_required
     @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not is_staff(acting_membership(request)):
             raise PermissionRefused("The desk is for staff of the exchange; your own work is on your workplace.")
         return view(request, *args, **kwargs)
 
-    return guarded
+    signed_in: View[P] = login_required(guarded)
+    return signed_in
 
 
 @require_GET

@@ -1,5 +1,7 @@
 """Pages of the front of house: home, rules, workplace, account, admission and organisations."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -20,7 +22,7 @@ from exchange.web.requests import membership_of, user_of
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     """Show what the exchange is and how it stands: template `front/home.html` (htmx asks for `front/_figures.html`)."""
-    context = {"figures": figures.exchange_figures()}
+    context: dict[str, Any] = {"figures": figures.exchange_figures()}
     if getattr(request, "htmx", False):
         return render(request, "front/_figures.html", context)
     context |= {"products": figures.newest_products(), "entries": figures.newest_entries()}

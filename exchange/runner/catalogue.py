@@ -144,5 +144,5 @@ def _column(name: str, column: Mapping[str, Any], table: NodeTable) -> dict[str,
 
 def _about(number: int) -> int:
     """Two leading digits: what a catalogue says of a size, and nothing that depends on one row."""
-    digits = max(len(str(number)) - 2, 0)
-    return round(number / 10**digits) * 10**digits
+    unit = int(10 ** max(len(str(number)) - 2, 0))
+    return round(number / unit) * unit

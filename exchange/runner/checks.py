@@ -55,7 +55,7 @@ def canary_hits(
 
 
 def _number(connection: psycopg.Connection, query: str) -> int:
-    row = connection.execute(query).fetchone()  # type: ignore[arg-type]
+    row = connection.execute(query).fetchone()
     return int(row[0]) if row else 0
 
 

@@ -161,7 +161,7 @@ def page_answers(url: str) -> Callable[[], bool]:
 
     def ready() -> bool:
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback address
-            return answer.status == 200
+            return int(answer.status) == 200
 
     return ready
 

@@ -32,8 +32,10 @@ _CANARIES = (
     ("bank", "990103", "南浦区"),
 )
 _DISTRICTS = [name for _, name, _ in (*_CITY_A, *_CITY_B)]
-_WAGE = {"type": "decimal", "scale": 2, "min": "0", "max": "60000.00"}
-_FUND = {
+Columns = Mapping[str, Mapping[str, Any]]
+
+_WAGE: dict[str, Any] = {"type": "decimal", "scale": 2, "min": "0", "max": "60000.00"}
+_FUND: Columns = {
     "person_id": {"type": "text", "format": "resident_id"},
     "name": {"type": "text"},
     "district": {"type": "category", "values": _DISTRICTS},
@@ -43,7 +45,7 @@ _FUND = {
     "months": {"type": "integer", "min": 0, "max": 600},
     "status": {"type": "category", "values": ["正常", "封存"]},
 }
-_SOCIAL = {
+_SOCIAL: Columns = {
     "person_id": {"type": "text", "format": "resident_id"},
     "name": {"type": "text"},
     "industry": {"type": "category", "values": list(people.INDUSTRIES)},
@@ -51,7 +53,7 @@ _SOCIAL = {
     "months_paid": {"type": "integer", "min": 0, "max": 600},
     "gap_months": {"type": "integer", "min": 0, "max": 24},
 }
-_BANK = {
+_BANK: Columns = {
     "person_id": {"type": "text", "format": "resident_id"},
     "amount": {"type": "decimal", "scale": 2, "min": "0", "max": "5000000.00"},
     "default_next_month": {"type": "category", "values": ["0", "1"]},
@@ -115,7 +117,7 @@ def synthetic(*, seed: int = 20261121) -> World:
         for code, region, name in _CANARIES
     }
     blocks = ("district", "age_band")
-    tables = {
+    tables: dict[str, tuple[str, Columns, Sequence[str], list[dict[str, str]]]] = {
         "fund-a": ("housing_fund", _FUND, blocks, people.housing_fund([*city_a, planted["fund-a"]], seed=seed + 4)),
         "fund-b": ("housing_fund", _FUND, blocks, people.housing_fund([*city_b, planted["fund-b"]], seed=seed + 5)),
         "social": (
