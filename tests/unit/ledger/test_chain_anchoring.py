@@ -189,7 +189,9 @@ def test_another_worker_at_the_same_time_stays_out(chain, deployment):
     try:
         with other.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", [anchoring._LOCK])
-        assert anchor_pass(backend=chain).outcome == AnchorOutcome.BUSY
+            assert anchor_pass(backend=chain).outcome == AnchorOutcome.BUSY
+            # Closing alone lets go of the lock only once the server has noticed.
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [anchoring._LOCK])
     finally:
         other.close()
     assert anchor_pass(backend=chain).outcome == AnchorOutcome.ANCHORED
