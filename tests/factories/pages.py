@@ -68,7 +68,10 @@ class Scene:
         }
         pages = {
             Role.BUYER: member
-            | {"propose": f"/contracts/propose/?product={self.listed.ref}", "builder": f"/computations/new/{self.contract.ref}/"},
+            | {
+                "propose": f"/contracts/propose/?product={self.listed.ref}",
+                "builder": f"/computations/new/{self.contract.ref}/",
+            },
             Role.PROVIDER: member | {"mine": "/products/", "new-product": "/products/new/"},
             Role.ADMISSION_OFFICER: {
                 "desk": "/desk/",

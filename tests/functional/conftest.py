@@ -1,15 +1,39 @@
-"""A whole exchange with five nodes on real parts, started once for all tests of this folder that ask for it."""
+"""A browser; pages with people and things in them; and a whole exchange with five nodes on real parts."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connections
+from playwright.sync_api import Browser, sync_playwright
 
 from exchange.runner import demo
 from exchange.runner.stack import Stack
 from exchange.runner.story import Deal, Story
 from exchange.runner.tables import synthetic
+from tests.factories import pages
+from tests.functional.site import CHROMIUM, FLAGS
+
+# Playwright's synchronous API keeps an event loop in this thread; the database is used beside it, never inside it.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def scene(transactional_db, settings, monkeypatch) -> pages.Scene:
+    settings.ACCOUNT_EMAIL_VERIFICATION = "none"
+    # The server's threads must not keep connections: the test database is dropped at the end.
+    monkeypatch.setitem(connections["default"].settings_dict, "CONN_MAX_AGE", 0)
+    return pages.scene()
 
 
 @pytest.fixture(scope="session")
