@@ -9,7 +9,7 @@ from contracts.terms import Offering, Party
 from exchange.kernel import identifiers
 from exchange.members.models import Organization, SigningKey
 from exchange.members.states import KeyPurpose
-from listings.models import Product, ProductVersion
+from listings.models import Column, Product, ProductVersion
 from listings.words import ColumnType
 
 # What can be grouped by or summed: free text (names, identifiers) never enters a contract on statistics.
@@ -77,13 +77,14 @@ def _offering(product: Product) -> Offering:
         grade=version.grade,
         dataset=version.dataset,
         dataset_commitment=version.dataset_commitment,
-        columns=_columns(version),
+        columns=tuple(column.name for column in computable(version)),
     )
 
 
-def _columns(version: ProductVersion) -> tuple[str, ...]:
+def computable(version: ProductVersion) -> list[Column]:
+    """The columns that a contract on statistics may use, in order."""
     wanted = version.columns.filter(type__in=[kind.value for kind in _COMPUTABLE])
-    return tuple(wanted.order_by("position").values_list("name", flat=True))
+    return list(wanted.order_by("position"))
 
 
 def organization(reference: str) -> Organization:

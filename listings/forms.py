@@ -1,5 +1,7 @@
 """The provider's form: it asks for the required fields; the API takes every field there is."""
 
+import re
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -14,9 +16,21 @@ from listings.models import Product
 
 _COLUMN_HELP = _(
     "One column per line: name | Chinese title | English title | type | unit | personal information | grade | block. "
-    "Types: category, integer, decimal, text. Personal information: none, pi, sensitive, minor. Block: yes or no."
+    "Types: category, integer, decimal(2), text. Personal information: none, pi, sensitive, minor. Block: yes or no. "
+    "A ninth part may give a category's values (a, b, c) or the bounds of a number (0..600)."
 )
 _PARTS = 8
+_DECIMAL = re.compile(r"decimal\((\d{1,2})\)")
+# Where the form asks for what the specification calls otherwise.
+_FIELD_OF = {
+    "columns": "columns_text",
+    "algorithms": "operations",
+    "scenarios": "scenario_zh",
+    "pricing": "unit_price_yuan",
+    "rights": "rights_term",
+    "output_policy": "min_cell",
+    "pia_report": "pia_date",
+}
 
 
 def _choices(kind: Any, names: Any) -> list[tuple[str, str | Promise]]:
@@ -94,6 +108,16 @@ class ProductForm(forms.Form):
         label=_("Legal basis"), choices=[("", "—"), *_choices(words.LegalBasis, _BASES)], required=False
     )
     deident_method = forms.CharField(label=_("De-identification"), max_length=400, required=False)
+    pia_date = forms.DateField(
+        label=_("Impact assessment, date"), required=False, widget=forms.DateInput(attrs={"type": "date"}),
+        help_text=_("Needed where a column holds sensitive personal information (PIPL 55)."),
+    )  # fmt: skip
+    pia_digest = forms.RegexField(
+        r"^[0-9a-f]{64}$",
+        label=_("Impact assessment, SHA-256 of the report"),
+        required=False,
+        help_text=_("The report itself stays with you; `sha256sum FILE` prints this."),
+    )
     scenario_code = forms.ChoiceField(label=_("Purpose"), choices=list(labels.PURPOSES.items()))
     scenario_zh = forms.CharField(label=_("Scenario (Chinese)"), max_length=400, widget=forms.Textarea)
     scenario_en = forms.CharField(label=_("Scenario (English)"), max_length=400, widget=forms.Textarea, required=False)
@@ -125,21 +149,30 @@ class ProductForm(forms.Form):
 
     def _column(self, number: int, line: str) -> dict[str, Any]:
         parts = [part.strip() for part in line.split("|")]
-        if len(parts) != _PARTS or not parts[6].isdecimal():
+        if len(parts) not in {_PARTS, _PARTS + 1} or not parts[6].isdecimal():
             raise forms.ValidationError(
                 _("Line %(line)s: write eight parts separated by |, the grade as a number."), params={"line": number}
             )
-        name, title_zh, title_en, kind, unit, personal, grade, block = parts
+        name, title_zh, title_en, kind, unit, personal, grade, block = parts[:_PARTS]
+        decimal = _DECIMAL.fullmatch(kind)
         return {
             "name": name,
             "title_zh": title_zh,
             "title_en": title_en,
-            "type": kind,
+            "type": "decimal" if decimal else kind,
+            "scale": int(decimal[1]) if decimal else 0,
             "unit": unit,
             "pi": personal,
             "grade": int(grade),
             "is_block_dimension": block.lower() in {"yes", "y", "是"},
-        }
+        } | _range(kind, parts[_PARTS] if len(parts) > _PARTS else "")
+
+    def clean(self) -> dict[str, Any]:
+        """Date and digest of the impact assessment come together or not at all."""
+        cleaned = super().clean() or {}
+        if bool(cleaned.get("pia_date")) != bool(cleaned.get("pia_digest")) and not self.errors:
+            self.add_error("pia_date", _("Give both the date and the digest of the impact assessment, or neither."))
+        return cleaned
 
     def specification(self, *, holder: str, uscc: str) -> dict[str, Any]:
         """The specification's fields. `holder` and `uscc` are the provider's."""
@@ -153,7 +186,10 @@ class ProductForm(forms.Form):
         right = {"holder": holder, "uscc": uscc, "rights": ["hold", "use", "operate"], "term": term.isoformat()}
         price = {"unit": "per_call", "unit_price_fen": int(data["unit_price_yuan"] * 100), "currency": "CNY"}
         scenario = {"code": data["scenario_code"], "zh": data["scenario_zh"], "en": data["scenario_en"]}
+        assessed = data["pia_date"]
+        report = {"date": assessed.isoformat(), "digest": data["pia_digest"]} if assessed else {}
         return {name: data[name] for name in same} | {
+            "pia_report": report,
             "scenarios": [scenario],
             "algorithms": [{"operation": one} for one in data["operations"]],
             "output_policy": {"schema": "grouped_statistics/v1", "min_cell": data["min_cell"]},
@@ -174,33 +210,46 @@ class ProductForm(forms.Form):
         scenario = (specification.scenarios or [{}])[0]
         price = (specification.pricing or [{}])[0]
         values = {name: getattr(specification, name) for name in cls.base_fields if hasattr(specification, name)}
-        lines = [
-            " | ".join(
-                str(part)
-                for part in (
-                    column["name"],
-                    column["title_zh"],
-                    column["title_en"],
-                    column["type"],
-                    column["unit"],
-                    column["pi"],
-                    column["grade"],
-                    "yes" if column["is_block_dimension"] else "no",
-                )
-            )
-            for column in columns_of(version)
-        ]
+        lines = [_line(column) for column in columns_of(version)]
         return values | {
             "name_zh": product.name_zh,
             "name_en": product.name_en,
             "dataset": version.dataset,
             "dataset_commitment": version.dataset_commitment,
             "columns_text": "\n".join(lines),
+            "pia_date": specification.pia_report.get("date"),
+            "pia_digest": specification.pia_report.get("digest"),
             "scenario_code": scenario.get("code"),
             "scenario_zh": scenario.get("zh"),
             "scenario_en": scenario.get("en"),
-            "operations": [one.get("operation") for one in specification.algorithms],
+            "operations": [one.get("operation", one.get("id")) for one in specification.algorithms],
             "min_cell": specification.output_policy.get("min_cell", 10),
             "unit_price_yuan": f"{price.get('unit_price_fen', 0) / 100:.2f}",
             "rights_term": (specification.rights or [{}])[0].get("term"),
         }
+
+    @classmethod
+    def by_control(cls, remarks: Mapping[str, str]) -> dict[str, str]:
+        """A reviewer's remarks by the control that answers them; what the form does not ask is left out."""
+        found = ((_FIELD_OF.get(name.partition("[")[0], name), text) for name, text in remarks.items())
+        return {name: text for name, text in found if name in cls.base_fields}
+
+
+def _range(kind: str, text: str) -> dict[str, Any]:
+    """The ninth part of a line: a category's values, or the bounds of a number."""
+    if kind == "category":
+        return {"dictionary": [value.strip() for value in re.split("[,，]", text) if value.strip()]}
+    low, dots, high = text.partition("..")
+    return {"lower_bound": low.strip(), "upper_bound": high.strip()} if dots else {}
+
+
+def _line(column: Mapping[str, Any]) -> str:
+    """A column as the form writes it."""
+    kind = f"decimal({column['scale']})" if column["type"] == "decimal" and column["scale"] else column["type"]
+    parts = [column["name"], column["title_zh"], column["title_en"], kind, column["unit"], column["pi"]]
+    parts += [str(column["grade"]), "yes" if column["is_block_dimension"] else "no"]
+    if column["dictionary"]:
+        parts.append(", ".join(column["dictionary"]))
+    elif column["lower_bound"]:
+        parts.append(f"{column['lower_bound']}..{column['upper_bound']}")
+    return " | ".join(parts)

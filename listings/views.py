@@ -12,10 +12,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from exchange.kernel.errors import DomainError
 from exchange.members.permissions import Permission, check_permission, has_permission
-from exchange.web import problems
+from exchange.web import labels, problems
 from exchange.web.requests import acting_membership, membership_of
 from listings import catalogue as shelves
-from listings import qr
+from listings import defects, qr
 from listings.access import access_certificate, access_product, is_own, may_see_file
 from listings.actions import certificates, products
 from listings.forms import ProductForm
@@ -148,7 +148,8 @@ def create(request: HttpRequest) -> HttpResponse:
 def edit(request: HttpRequest, ref: str) -> HttpResponse:
     """Change a draft or returned product: template `listings/product_form.html`.
 
-    Context: `form`, `product`, `reviews` (the newest first, with `.reason` and `.fields`).
+    Context: `form`, `product`, `reviews` (the newest first, with `.reason` and `.fields`), `remarks` (what the
+    reviewer wrote, by the form's control).
     """
     by = acting_membership(request)
     found = access_product(ref, by=by)
@@ -185,7 +186,7 @@ def submit(request: HttpRequest, ref: str) -> HttpResponse:
         problem = problems.of_refusal(refusal)
         messages.error(request, problem.detail)
         for name, what in problem.fields.items():
-            messages.error(request, f"{name}: {what}")
+            messages.error(request, f"{labels.label(name, 'field')}: {defects.in_words(what)}")
     else:
         messages.success(request, _("Submitted for review."))
     return redirect(found)
@@ -203,13 +204,16 @@ def start_next_version(request: HttpRequest, ref: str) -> HttpResponse:
 def _mark(form: ProductForm, refusal: DomainError) -> None:
     """Show a refusal at the fields it names, or above the form."""
     for name, what in refusal.fields.items():
-        form.add_error(name if name in form.fields else "columns_text" if name.startswith("columns") else None, what)
+        control = next(iter(ProductForm.by_control({name: what})), None)
+        form.add_error(control, defects.in_words(what))
     if not refusal.fields:
         form.add_error(None, problems.of_refusal(refusal).detail)
 
 
 def _form_page(request: HttpRequest, form: ProductForm, found: Product | None) -> HttpResponse:
     status = HTTPStatus.UNPROCESSABLE_ENTITY if form.is_bound and form.errors else HTTPStatus.OK
-    reviews = found.version.reviews.all() if found is not None else []
-    context = {"form": form, "product": found, "reviews": reviews}
+    reviews = list(found.version.reviews.all()) if found is not None else []
+    returned = reviews and found is not None and found.state == ProductState.RETURNED
+    remarks = ProductForm.by_control(reviews[0].fields) if returned else {}
+    context = {"form": form, "product": found, "reviews": reviews, "remarks": remarks}
     return render(request, "listings/product_form.html", context, status=status)

@@ -7,32 +7,12 @@ from django import forms
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from exchange.web import labels
+
 FIELD_ROWS = 5  # how many fields one return of a product names on this page; the API takes any number
 REVIEW_FIELDS: tuple[tuple[str, str | Promise], ...] = (
     ("", _("Choose a field")),
-    ("name_zh", _("Name")),
-    ("abstract_zh", _("Abstract")),
-    ("industry", _("Industry")),
-    ("source_types", _("Source")),
-    ("source_statement", _("Source statement")),
-    ("region_scope", _("Region")),
-    ("time_from", _("Time range")),
-    ("update_freq", _("Update frequency")),
-    ("volume_rows", _("Volume")),
-    ("rights", _("Rights")),
-    ("restrictions", _("Restrictions")),
-    ("columns", _("Columns, grades and personal information")),
-    ("legal_basis", _("Legal basis")),
-    ("pia_report", _("Impact assessment")),
-    ("scenarios", _("Scenarios")),
-    ("prohibited_uses", _("Prohibited uses")),
-    ("delivery_modes", _("Delivery")),
-    ("output_policy", _("Output policy")),
-    ("quality_report", _("Quality report")),
-    ("compliance_opinion", _("Compliance opinion")),
-    ("pricing", _("Pricing")),
-    ("sample", _("Sample")),
-    ("dataset_commitment", _("Dataset commitment")),
+    *labels.FIELDS.items(),
 )
 
 

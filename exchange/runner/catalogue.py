@@ -1,5 +1,6 @@
 """What the demo's providers write into their specifications, and what the bank proposes."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,8 +65,13 @@ def product(member: Member, table: NodeTable, *, commitment: str) -> dict[str, A
             "product_kind": "computed_result",
             "restrictions": {"buyers": ["bank"], "resale": False, "export": False},
             "rights": [
-                {"holder": member.name_zh, "uscc": member.uscc, "right": right, "term": "5年", "proof": "法定职责"}
-                for right in ("hold", "use", "operate")
+                {
+                    "holder": member.name_zh,
+                    "uscc": member.uscc,
+                    "rights": ["hold", "use", "operate"],
+                    "term": "2031-10-31",
+                    "proof": "法定职责",
+                }
             ],
             "classification": "社会保障 / 缴存缴费",
             "grade_national": "general",
@@ -74,7 +80,7 @@ def product(member: Member, table: NodeTable, *, commitment: str) -> dict[str, A
             "persons_approx": _about(rows),
             "legal_basis": "statutory_duty",
             "deident_method": "固定分组块（每块不少于10人）后仅输出聚合结果",
-            "pia_report": {"title": "个人信息保护影响评估报告", "date": "2026-10-01", "digest": "0" * 64},
+            "pia_report": {"title": "个人信息保护影响评估报告", "date": "2026-10-01", "digest": _report(member)},
             "scenarios": [
                 {
                     "code": "credit_risk_statistics",
@@ -84,7 +90,7 @@ def product(member: Member, table: NodeTable, *, commitment: str) -> dict[str, A
             ],
             "prohibited_uses": ["re_identification", "resale", "marketing"],
             "delivery_modes": ["mpc", "psi"],
-            "algorithms": [{"id": "joint_statistics"}, {"id": "aligned_statistics"}],
+            "algorithms": [{"operation": "joint_statistics"}, {"operation": "aligned_statistics"}],
             "output_policy": {"schema": "grouped_statistics/v1", "min_cell": 10, "max_bytes": 1_048_576},
             "quality_report": {"assessor": "自评", "date": "2026-10-15", "complete": "99.2%", "accurate": "98.7%"},
             "compliance_opinion": {"issuer": "中和律师事务所", "date": "2026-10-20", "conclusion": "合规"},
@@ -140,6 +146,11 @@ def _column(name: str, column: Mapping[str, Any], table: NodeTable) -> dict[str,
         "lower_bound": str(column.get("min", "")),
         "upper_bound": str(column.get("max", "")),
     }
+
+
+def _report(member: Member) -> str:
+    """The digest of an impact assessment that its owner keeps: here, of its invented title."""
+    return hashlib.sha256(f"{member.name_zh}个人信息保护影响评估报告".encode()).hexdigest()
 
 
 def _about(number: int) -> int:

@@ -114,6 +114,8 @@ ROLES: Words = {
     "buyer": _("Data buyer"),
     "compute_party": _("Compute party"),
     "data": _("Data party"),
+    "data party": _("Data party"),
+    "compute party": _("Compute party"),
     "compute": _("Compute party"),
     "delivery_party": _("Delivery party"),
     "admission_officer": _("Admission officer"),
@@ -342,6 +344,41 @@ SPECIFICATION: Words = {
     "other": _("Other"),
 }
 
+# The parts of a specification, as reviewers and defects name them.
+FIELDS: Words = {
+    "name_zh": _("Name"),
+    "applicant_name": _("Applicant"),
+    "id_no": _("Unified social credit code"),
+    "contact": _("Contact person"),
+    "abstract_zh": _("Abstract"),
+    "industry": _("Industry"),
+    "classification": _("Classification"),
+    "source_types": _("Source"),
+    "source_statement": _("Source statement"),
+    "region_scope": _("Region"),
+    "time_from": _("Time range"),
+    "update_freq": _("Update frequency"),
+    "volume_rows": _("Volume"),
+    "persons_approx": _("Persons, about"),
+    "rights": _("Rights"),
+    "restrictions": _("Restrictions"),
+    "columns": _("Columns, grades and personal information"),
+    "legal_basis": _("Legal basis"),
+    "deident_method": _("De-identification"),
+    "consent_template_digest": _("Consent template"),
+    "pia_report": _("Impact assessment"),
+    "scenarios": _("Scenarios"),
+    "prohibited_uses": _("Prohibited uses"),
+    "delivery_modes": _("Delivery"),
+    "algorithms": _("Operations"),
+    "output_policy": _("Output policy"),
+    "quality_report": _("Quality report"),
+    "compliance_opinion": _("Compliance opinion"),
+    "pricing": _("Pricing"),
+    "sample": _("Sample"),
+    "dataset_commitment": _("Dataset commitment"),
+}
+
 ENTRY_KINDS: Words = {
     "organization.applied": _("Organisation applied"),
     "organization.admitted": _("Organisation admitted"),
@@ -455,6 +492,7 @@ TABLES: Mapping[str, Words] = {
     "specification": SPECIFICATION,
     "account": ACCOUNTS,
     "chain": CHAIN_RECORDS,
+    "field": FIELDS,
 }
 
 
