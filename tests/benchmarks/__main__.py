@@ -1,9 +1,12 @@
-"""`make bench [BENCH=name]`: run the modules of this folder that have a `run`, and print what they measured."""
+"""`make bench [BENCH=name]`: run the modules of this folder that have a `run`, and print what they measured.
+
+Each module runs in a process of its own, so that none measures what another left in memory.
+"""
 
 import importlib
 import pkgutil
+import subprocess
 import sys
-from collections.abc import Iterator
 
 import tests.benchmarks as here
 
@@ -14,15 +17,13 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
-    for name in names or known:
-        print(f"\n{name}")
-        for what, figure in _rows(name):
-            print(f"  {what:<62}{figure}", flush=True)
+    if len(names) != 1:
+        commands = [[sys.executable, "-m", here.__name__, name] for name in names or known]
+        return max(subprocess.run(command, check=False).returncode for command in commands)
+    print(f"\n{names[0]}")
+    for what, figure in importlib.import_module(f"{here.__name__}.{names[0]}").run():
+        print(f"  {what:<72}{figure}", flush=True)
     return 0
-
-
-def _rows(name: str) -> Iterator[tuple[str, str]]:
-    yield from importlib.import_module(f"tests.benchmarks.{name}").run()
 
 
 if __name__ == "__main__":

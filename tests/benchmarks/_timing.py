@@ -1,0 +1,46 @@
+"""Measuring: seconds of a call, calls of many connections within a span, and how figures are written."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+
+def best(work: Callable[[], Any], *, times: int = 3) -> float:
+    """Seconds of the fastest of some runs: the others had company on the machine."""
+    return min(seconds(work)[0] for _ in range(times))
+
+
+def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of one run, and its result."""
+    began = time.perf_counter()
+    result = work()
+    return time.perf_counter() - began, result
+
+
+def rate(work: Callable[[], Any], *, span: float = 1.0) -> float:
+    """Calls a second of one caller, over a span of seconds."""
+    began, calls = time.perf_counter(), 0
+    while (passed := time.perf_counter() - began) < span:
+        work()
+        calls += 1
+    return calls / passed
+
+
+def load(lane: Callable[[int, float], list[float]], *, lanes: int, span: float) -> tuple[float, list[float]]:
+    """Run `lane(number, until)` on so many threads; returns calls a second over all, and sorted durations.
+
+    A lane calls until `time.perf_counter()` passes `until` and returns the seconds of each call.
+    """
+    began = time.perf_counter()
+    with ThreadPoolExecutor(lanes) as pool:
+        durations = [one for part in pool.map(lane, range(lanes), [began + span] * lanes) for one in part]
+    return len(durations) / (time.perf_counter() - began), sorted(durations)
+
+
+def percentiles(durations: Sequence[float]) -> str:
+    """Median and 95th percentile in milliseconds."""
+    return (
+        f"p50 {statistics.median(durations) * 1000:6.1f} ms  p95 {durations[int(len(durations) * 0.95)] * 1000:6.1f} ms"
+    )
