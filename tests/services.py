@@ -56,6 +56,7 @@ def _start_services() -> None:
     os.environ.setdefault("EMAIL_URL", "memorymail://")
     if "DATABASE_URL" not in os.environ:
         cluster = embedded.postgres(directory / "postgres")
+        atexit.register(shutil.rmtree, cluster.directory, ignore_errors=True)
         cluster.initialise()
         process = _start(cluster.command(durable=False), directory / "postgres.log")
         _wait_for_socket(cluster.socket, process)

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -105,12 +106,20 @@ def once(directory: Path, *, source: Path | None, mapping: Path | None) -> int:
     if verdict.get("computations"):
         # Once more with everything stopped: what the servers write on their way out counts too.
         hits = checks.canary_hits(
-            story.canaries, run_directory=directory, members=directory / "members", extra=_places(stack)
+            story.canaries,
+            run_directory=directory,
+            members=directory / "members",
+            extra=[*_places(stack), *_named_database(stack)],
         )
         verdict["canary_hits"] = len(hits)
         verdict["ok"] = verdict["ok"] and not hits
         for hit in hits:
             clock.say(f"✗ canary found in {hit.path} as {hit.form}")
+    if verdict["ok"] and not os.environ.get("KEEP"):
+        for place in (directory, *_places(stack)):
+            shutil.rmtree(place, ignore_errors=True)
+    else:
+        clock.say(f"left for you to look at: {directory}")
     verdict["seconds"] = round(clock.seconds, 1)
     print(json.dumps(verdict, ensure_ascii=False), flush=True)
     return 0 if verdict["ok"] else 1
@@ -137,12 +146,17 @@ def _accounts_file(stack: Stack) -> Path:
 
 
 def _places(stack: Stack) -> list[Path]:
-    """Where the embedded stores lie when the run directory's path is too long for their sockets."""
-    database = stack.environment.get("DATABASE_URL", "")
+    """Where our own stores lie outside the run directory: its path was too long for sockets, or root needed another."""
     elsewhere = [stack.sockets] if stack.sockets != stack.directory else []
-    if "host=/" in database:
-        elsewhere.append(Path(database.partition("host=")[2].partition("&")[0]))
+    if stack.cluster is not None:
+        elsewhere.append(stack.cluster)
     return [place for place in elsewhere if stack.directory not in place.parents]
+
+
+def _named_database(stack: Stack) -> list[Path]:
+    """The directory behind a DATABASE_URL of the caller's own, where it is a socket on this machine."""
+    database = os.environ.get("DATABASE_URL", "")
+    return [Path(database.partition("host=")[2].partition("&")[0])] if "host=/" in database else []
 
 
 def _verdict(stack: Stack, story: Story, clock: Clock) -> dict[str, Any]:

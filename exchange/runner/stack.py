@@ -36,6 +36,7 @@ class Stack:
     supervisor: Supervisor = field(init=False)
     environment: dict[str, str] = field(init=False, default_factory=dict)
     ports: dict[str, int] = field(init=False, default_factory=dict)
+    cluster: Path | None = field(init=False, default=None)  # where our own PostgreSQL lies
 
     def __post_init__(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,6 +76,7 @@ class Stack:
                 )
             )
             self.environment["DATABASE_URL"] = cluster.url
+            self.cluster = cluster.directory
         if "REDIS_URL" not in os.environ:
             directory = self.sockets / "valkey"
             ready = supervisor.socket_answers(directory / "valkey.sock")

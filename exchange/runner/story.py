@@ -129,8 +129,12 @@ class Story:
             self.products[code] = self.parties.session(code).get(f"products/{ref}/")
             self.say(f"     {self.products[code]['name_zh']}  {_certificate(self.products[code])}")
 
-    def agree(self, deal: Deal) -> None:
-        """The bank proposes; every party signs on its own machine; grants go on chain; money goes to escrow."""
+    def agree(self, deal: Deal, **other_choices: Any) -> None:
+        """The bank proposes; every party signs on its own machine; grants go on chain; money goes to escrow.
+
+        Args:
+            other_choices: terms the bank proposes in place of the demo's.
+        """
         names = " + ".join(member(code).name_zh for code in deal.providers)
         self.say(f"4  contract for {deal.operation}: {names} → {member('bank').name_zh}")
         refs = [self.products[code]["ref"] for code in deal.providers]
@@ -138,7 +142,7 @@ class Story:
         choices = catalogue.proposal(
             operation=deal.operation, products=refs, columns=self._columns(deal), compute_party=helper
         )
-        made = self.parties.session("bank").post("contracts/", choices)
+        made = self.parties.session("bank").post("contracts/", {**choices, **other_choices})
         deal.ref, deal.number = made["ref"], made["number"]
         signers = [*deal.providers, "bank", *([deal.compute_party] if deal.compute_party else [])]
         for code in signers:

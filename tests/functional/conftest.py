@@ -1,6 +1,7 @@
 """A browser; pages with people and things in them; and a whole exchange with five nodes on real parts."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,8 @@ def told() -> Iterator[Story]:
             yield story
         finally:
             stack.supervisor.stop()
+            if stack.cluster is not None:
+                shutil.rmtree(stack.cluster, ignore_errors=True)
 
 
 @pytest.fixture
