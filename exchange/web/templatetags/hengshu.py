@@ -161,7 +161,8 @@ def control(field: BoundField) -> SafeString:
     if isinstance(widget, Textarea) and widget.attrs.get("rows") == "10":  # Django's own guess, too tall for our texts
         attrs["rows"] = 4
     if isinstance(widget, SelectMultiple):
-        attrs["size"] = max(3, min(8, len(list(widget.choices))))
+        lines = sum(1 + len(inner) if isinstance(inner, list | tuple) else 1 for _value, inner in widget.choices)
+        attrs["size"] = max(3, min(8, lines))
     return field.as_widget(attrs=attrs)
 
 
