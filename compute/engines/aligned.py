@@ -5,7 +5,8 @@ Stage 1, RR22 PSI between the two: person ids enter only as HMAC-SHA256 under th
     is in both datasets, in one common order; nobody else does.
 Stage 2, ABY3 with the neutral compute party: the group owner inputs which block each person is in, the value
     owner the values and their squares. Inside the circuit: persons and sums for each block, blocks with fewer
-    than k persons become zero, the others are added into the requested groups. Nothing is opened: each party
+    than k persons become zero, the others are added into the requested groups. A block whose unmatched rest is
+    smaller than k, and not nobody, is left out by the group owner. Nothing is opened: each party
     keeps its share, and that is its part. The buyer puts any two of the three replicated shares together.
 
 The intersection is padded with persons in no block to a power of two, so that the compute party learns its
@@ -156,6 +157,8 @@ class AlignedStatistics(Engine):
         if told[GROUP_OWNER] != told[VALUE_OWNER]:
             raise EngineRefused("JOB_DIFFERS", "The data parties do not agree on the circuit; submit again.")
         shape = read_shape(told[GROUP_OWNER])
+        if shape.k < int(context.job["min_group"]):
+            raise EngineRefused("JOB_DIFFERS", "The data parties chose a smaller k than the job's; submit again.")
         context.progress("compute", 40)
         return {"layout": None, **spu_stages.circuit(context, shape, one_hot=None, inputs=None)}
 
@@ -187,7 +190,7 @@ class AlignedStatistics(Engine):
         mesh.exchange({COMPUTE_PARTY: _dump(_describe(shape))})
         context.progress("compute", 40)
         if owns_groups:
-            one_hot = spu_stages.one_hot(table.blocks[places], shape)
+            one_hot = spu_stages.one_hot(spu_stages.released_blocks(table.blocks, places, shape), shape)
             return {"layout": layout, **spu_stages.circuit(context, shape, one_hot=one_hot, inputs=None)}
         inputs = spu_stages.value_inputs([table.values[name][places] for name in parameters["values"]], shape)
         return {"layout": layout, **spu_stages.circuit(context, shape, one_hot=None, inputs=inputs)}

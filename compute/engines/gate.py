@@ -154,5 +154,17 @@ def released(counts: Sequence[int], *, k: int) -> list[bool]:
     return [count >= k for count in counts]
 
 
+def hidden_by_rest(matched: Sequence[int], *, totals: Sequence[int], k: int) -> list[bool]:
+    """Which blocks of a matched table stay out because of those who did not match.
+
+    A block of 30 persons of whom 25 match has 25 in its answer, and the owner's own statistics may publish the 30:
+    the difference would speak of five. So the rest is nobody, or at least k persons, or the block is withheld.
+
+    Args:
+        matched: persons of each block who are in both datasets; totals: all persons of each block.
+    """
+    return [0 < total - found < k for found, total in zip(matched, totals, strict=True)]
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "nothing (the dataset declares no block dimension)"

@@ -6,6 +6,7 @@ tells progress and, once finished, the part or a stable code. The directory is t
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from compute.engines.errors import FAILURE_CODES, EngineRefused
 JOB_FILE, PART_FILE, RESULT_FILE, LOG_FILE = "job.json", "part.json", "result.json", "engine.log"
 DEFAULT_MEMORY_MB = 32 * 1024  # address space, not memory: SPU and XLA map far more than they touch
 _GRACE_SECONDS = 3.0  # after the deadline, before the process is killed from outside
+
+_TRACE = re.compile(r"(/tmp/psi_[A-Za-z0-9_-]{1,200}\.trace)")
 
 _SENTENCES = {
     "PEER_LOST": "A peer was lost during the run; nothing was released. Submit again.",
@@ -97,6 +100,19 @@ def start(work_dir: Path, *, deadline_seconds: float) -> "Run":
     return Run(process, work_dir, deadline=time.monotonic() + deadline_seconds + _GRACE_SECONDS)
 
 
+def remove_traces(work_dir: Path) -> None:
+    """Remove the timing traces that the matching library leaves in /tmp whatever TMPDIR says; its log names them.
+
+    The worker does this itself; it is asked again from outside, because a worker may end at any line.
+    """
+    try:
+        log = (work_dir / LOG_FILE).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for name in _TRACE.findall(log):
+        Path(name).unlink(missing_ok=True)
+
+
 class Run:
     """One started run; safe to ask from any thread."""
 
@@ -131,8 +147,9 @@ class Run:
             time.sleep(poll_seconds)
 
     def stop(self) -> None:
-        """Kill the process and wait for it; may be called twice, and after the end."""
+        """Kill the process and wait for it, leaving nothing in /tmp; may be called twice, and after the end."""
         self._kill("CANCELLED")
+        remove_traces(self._work_dir)
 
     def part(self) -> bytes:
         """This party's plaintext part.

@@ -30,9 +30,7 @@ def statistics(
     """
     read = [_read(path) for path in datasets]
     if operation == operations.ALIGNED_STATISTICS:
-        people = _released(
-            _join(read[0], read[1], parameters["values"]), _dimensions(read[0]), max(min_group, _k(*read))
-        )
+        people = _matched(read[0], read[1], parameters["values"], k=max(min_group, _k(*read)))
     else:
         people = [row for item in read for row in _released(item[1], _dimensions(item), max(min_group, _k(item)))]
     for item in parameters["filters"]:
@@ -78,6 +76,22 @@ def _join(
     known = {row[right[0]["id"]].upper(): row for row in right[1]}
     found = [(row, known.get(row[left[0]["id"]].upper())) for row in left[1]]
     return [{**mine, **{name: theirs[name] for name in values}} for mine, theirs in found if theirs is not None]
+
+
+def _matched(
+    left: tuple[dict[str, Any], list[Row]], right: tuple[dict[str, Any], list[Row]], values: Sequence[str], *, k: int
+) -> list[Row]:
+    """Matched people of the blocks that are released: k in the block, and k or nobody in it who did not match."""
+    dimensions = _dimensions(left)
+    rest: dict[tuple[str, ...], int] = defaultdict(int)
+    joined = _join(left, right, values)
+    for row in left[1]:
+        rest[tuple(row[name] for name in dimensions)] += 1
+    for row in joined:
+        rest[tuple(row[name] for name in dimensions)] -= 1
+    return [
+        row for row in _released(joined, dimensions, k) if not 0 < rest[tuple(row[name] for name in dimensions)] < k
+    ]
 
 
 def _released(rows: Sequence[Row], dimensions: Sequence[str], k: int) -> list[Row]:

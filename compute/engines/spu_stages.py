@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ import spu.libspu as libspu
 import spu.psi as psi
 from numpy.typing import NDArray
 
+from compute.engines import gate, launcher
 from compute.engines.base import StageContext
 from compute.engines.errors import EngineRefused, LinkLost
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 PSI_STAGE, SPU_STAGE = 1, 2
 _RECEIVE_SECONDS = 60
 _KEY_COLUMN = "key"
-_TRACE = re.compile(r"Trace has been written to (/tmp/psi_[A-Za-z0-9_-]+\.trace)")
 
 Int64 = NDArray[np.int64]
 
@@ -67,7 +66,19 @@ def match(context: StageContext, keys: Sequence[str]) -> tuple[Int64, str]:
     # The library writes beside its input, so everything lies in the run's private directory.
     source, target = context.work_dir / "keys.csv", context.work_dir / "matched.csv"
     source.write_text("\n".join([_KEY_COLUMN, *keys]) + "\n")
-    connection = _connect(context, PSI_STAGE, ranks=(0, 1))
+    try:
+        _execute(source, target, _connect(context, PSI_STAGE, ranks=(0, 1)))
+    finally:
+        launcher.remove_traces(context.work_dir)
+    lines = target.read_text().splitlines()[1:] if target.exists() else []
+    matched = sorted(line.strip('"') for line in lines)
+    source.unlink()
+    target.unlink(missing_ok=True)
+    digest = hashlib.sha256("\n".join(matched).encode()).hexdigest()
+    return np.array([place[key] for key in matched], dtype=np.int64), digest
+
+
+def _execute(source: Path, target: Path, connection: Any) -> None:
     psi.psi_execute(
         psi.PsiExecuteConfig(
             protocol_conf=psi.PsiProtocolConfig(
@@ -78,26 +89,24 @@ def match(context: StageContext, keys: Sequence[str]) -> tuple[Int64, str]:
         ),
         connection,
     )
-    _remove_traces(context)
-    lines = target.read_text().splitlines()[1:] if target.exists() else []
-    matched = sorted(line.strip('"') for line in lines)
-    source.unlink()
-    target.unlink(missing_ok=True)
-    digest = hashlib.sha256("\n".join(matched).encode()).hexdigest()
-    return np.array([place[key] for key in matched], dtype=np.int64), digest
 
 
-def _remove_traces(context: StageContext) -> None:
-    """Remove the timing trace that the library leaves in /tmp whatever TMPDIR says; its log names it."""
-    log = (context.work_dir / "engine.log").read_text(encoding="utf-8", errors="replace")
-    for name in _TRACE.findall(log):
-        Path(name).unlink(missing_ok=True)
+def released_blocks(blocks: Int64, places: Int64, shape: "Shape") -> Int64:
+    """The block of each matched person, FILTERED where the block's unmatched rest would be too few.
+
+    Shapes: blocks (n,) of all persons; places (m,) of the matched ones; result (m,).
+    """
+    size = len(shape.group_of)
+    matched, totals = np.bincount(blocks[places], minlength=size), np.bincount(blocks, minlength=size)
+    is_hidden = np.array(gate.hidden_by_rest(matched.tolist(), totals=totals.tolist(), k=shape.k), bool)
+    return np.where(is_hidden[blocks[places]], gate.FILTERED, blocks[places])
 
 
 def one_hot(blocks: Int64, shape: "Shape") -> Int64:
-    """The group owner's input: for each matched person a 1 at its block; padding has none."""
+    """The group owner's input: for each matched person a 1 at its block; padding and FILTERED have none."""
     found = np.zeros((shape.rows, len(shape.group_of)), np.int64)
-    found[np.arange(blocks.size), blocks] = 1
+    persons = np.flatnonzero(blocks != gate.FILTERED)
+    found[persons, blocks[persons]] = 1
     return found
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from compute.node import blocks
+from compute.node import blocks, partitions
 from compute.node.config import Config
 from compute.node.store import Store
 from compute.protocol import codes, documents, operations, shapes, terms
@@ -178,8 +178,11 @@ def check_grants(accepted: Mapping[str, Any], *, job: Mapping[str, Any], grants:
 
 
 def reserve(case: Case) -> None:
-    """Step 6: the job id for ever, and one unit, in one durable transaction."""
-    case.store.reserve(job=case.job, task=case.task, fencing_token=case.fencing_token)
+    """Step 6: the job id for ever, one unit, and the partition of its columns, in one durable transaction."""
+    uses = partitions.uses(case.request, parties=case.job["parties"], organization=case.config.organization)
+    case.store.reserve(
+        job=case.job, task=case.task, fencing_token=case.fencing_token, uses=uses if case.dataset else ()
+    )
 
 
 STEPS: Sequence[tuple[str, Callable[[Case], None]]] = (

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from compute.node import admission, blocks
+from compute.node import admission, blocks, partitions
 from compute.node.config import Config
 from compute.node.errors import ConsentNotPossible, ContractNotAccepted
 from compute.node.store import Store
@@ -238,6 +238,8 @@ def _refusal(request: Mapping[str, Any], *, config: Config, store: Store, now: d
                     return "DATASET_UNKNOWN"
                 least = operations.effective_min_group(accepted, request["parameters"])
                 blocks.check(request, dataset, rank=party["rank"], min_group=least)
+                wanted = partitions.uses(request, parties=listed, organization=config.organization)
+                partitions.check(store.connection(), wanted)
     except Refused as refused:
         return refused.code
     except DomainError:

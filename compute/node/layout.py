@@ -16,6 +16,11 @@ CREATE TABLE IF NOT EXISTS jobs (
     outcome TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX IF NOT EXISTS jobs_by_contract ON jobs (contract, admitted_at);
+CREATE TABLE IF NOT EXISTS answered (
+    computation TEXT NOT NULL REFERENCES jobs, commitment_hex TEXT NOT NULL, column_name TEXT NOT NULL,
+    partition TEXT NOT NULL, PRIMARY KEY (computation, commitment_hex, column_name)
+) STRICT;
+CREATE INDEX IF NOT EXISTS answered_by_column ON answered (commitment_hex, column_name);
 CREATE TABLE IF NOT EXISTS datasets (
     name TEXT NOT NULL, version INTEGER NOT NULL, commitment_hex TEXT NOT NULL UNIQUE, description TEXT NOT NULL,
     directory TEXT NOT NULL, added_at TEXT NOT NULL, PRIMARY KEY (name, version)

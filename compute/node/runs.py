@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from compute.engines import launcher
 from compute.node import admission, datasets, links, reports
 from compute.node.config import Config
 from compute.node.engine import EngineJob, EngineLauncher, EngineRun
@@ -394,4 +395,5 @@ def sweep(work: Path) -> None:
     """Wipe every run's directory; asked at start, when nothing runs."""
     work.mkdir(mode=0o700, exist_ok=True)
     for path in work.iterdir():
+        launcher.remove_traces(path / "engine")
         shutil.rmtree(path, ignore_errors=True)

@@ -8,14 +8,14 @@ immediate transaction.
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from compute.node import journal
+from compute.node import journal, partitions
 from compute.node.layout import SCHEMA
 from compute.protocol import shapes
 from compute.protocol.codes import Refused
@@ -152,17 +152,20 @@ class Store:
 
     # --- jobs and units -----------------------------------------------------------------------------------
 
-    def reserve(self, *, job: Document, task: str, fencing_token: int) -> None:
+    def reserve(self, *, job: Document, task: str, fencing_token: int, uses: Sequence[partitions.Use] = ()) -> None:
         """Take the job id and one unit, durably, in one transaction: the last step before data is opened.
 
+        Args:
+            uses: which values the answer adds up over which blocks; see `partitions`.
         Raises:
-            Refused: `JOB_REPLAYED` this computation was here before (for ever); `QUOTA_EXHAUSTED`.
+            Refused: `JOB_REPLAYED` it was here before (for ever); `QUOTA_EXHAUSTED`; `PARTITION_DIFFERS`.
         """
         now = self.clock()
         day = shapes.write_time(now)[:10]
         with self.transaction() as connection:
             if connection.execute("SELECT 1 FROM jobs WHERE computation = ?", (job["id"],)).fetchone():
                 raise Refused("JOB_REPLAYED")
+            partitions.check(connection, uses)
             minute_ago = shapes.write_time(now - timedelta(seconds=60))
             taken = connection.execute(
                 _TAKE_UNIT,
@@ -184,6 +187,7 @@ class Store:
                     day,
                 ),
             )
+            partitions.keep(connection, uses, computation=job["id"])
             journal.append(
                 connection,
                 event="job.admitted",

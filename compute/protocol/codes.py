@@ -342,6 +342,15 @@ _TABLE: tuple[tuple[str, Stage, Fault, str, str, str, str], ...] = (
         "Group by declared block dimensions only.",
     ),
     (
+        "PARTITION_DIFFERS",
+        Stage.GATE,
+        _B,
+        "这些取值已按另一种分块回答过；两种分块相减可能指向少数人。",
+        "These values were answered over other blocks before; subtracting the two could single out few persons.",
+        "请沿用先前的分组方，或与数据方约定新的数据版本。",
+        "Keep to the group provider used before, or agree on a new version of the data.",
+    ),
+    (
         "FILTER_NOT_A_BLOCK",
         Stage.GATE,
         _B,

@@ -152,9 +152,21 @@ ALIGNED = (
     ),
     Case(
         "no grouping, filtered, the largest numbers the circuit takes",
-        (Owner(range(300), EAST_WEST), Owner(range(50, 350), {}, {"wage": (0, -(2**31) + 1, 2**31 - 1)}, seed=6)),
+        (Owner(range(300), EAST_WEST), Owner(range(120, 420), {}, {"wage": (0, -(2**31) + 1, 2**31 - 1)}, seed=6)),
         values=("wage",),
         filters=({"column": "district", "in": ["西区"]},),
+        cells=1,
+    ),
+    Case(
+        "95 of 100 match: the five who do not could be told by a difference, so the block is withheld",
+        (Owner(range(100)), Owner(range(5, 200), {}, VALUES)),
+        values=("wage",),
+        cells=0,
+    ),
+    Case(
+        "everybody matches: no rest that could be told",
+        (Owner(range(100)), Owner(range(200), {}, VALUES)),
+        values=("wage",),
         cells=1,
     ),
 )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from compute.node import journal
 from compute.node.errors import JournalBroken
+from compute.node.partitions import Use
 from compute.node.store import JobState, Store
 from compute.protocol.codes import Refused
 from exchange.kernel.identifiers import make_urn, new_ulid
@@ -31,7 +33,7 @@ def job_of(contract: dict[str, Any]) -> dict[str, Any]:
 class UnguardedStore(Store):
     """Read, decide, write: what a meter must not do."""
 
-    def reserve(self, *, job: dict[str, Any], task: str, fencing_token: int) -> None:
+    def reserve(self, *, job: dict[str, Any], task: str, fencing_token: int, uses: Sequence[Use] = ()) -> None:
         meter = self.meter(job["contract"])
         if meter["reserved"] + meter["committed"] >= meter["quota"]:
             raise Refused("QUOTA_EXHAUSTED")
@@ -165,6 +167,7 @@ _CHILD = """
 import json, os, signal, sys
 from datetime import datetime, UTC
 from pathlib import Path
+from compute.node.partitions import Use
 from compute.node.store import Store
 path, contract, point = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 store = Store(path, clock=lambda: datetime(2026, 11, 21, 5, 30, tzinfo=UTC))

@@ -1,0 +1,67 @@
+"""A column is added up over one partition of its persons: over two, a difference could single somebody out."""
+
+import pytest
+
+from compute.node import partitions
+from compute.node.partitions import Use
+from compute.protocol.codes import Refused
+from exchange.kernel.identifiers import make_urn, new_ulid
+
+FUND, SOCIAL = make_urn("org", new_ulid()), make_urn("org", new_ulid())
+PARTIES = [
+    {"organization": FUND, "dataset_commitment": "a" * 64},
+    {"organization": SOCIAL, "dataset_commitment": "b" * 64},
+]
+JOINT = {"parameters": {"group_by": [], "values": ["base"], "filters": [], "min_group": 10}}
+
+
+def aligned(*, groups: str, values: str) -> dict:
+    return {"parameters": {**JOINT["parameters"], "group_provider": groups, "value_provider": values}}
+
+
+def job_of(contract: dict) -> dict:
+    return {"id": make_urn("computation", new_ulid()), "contract": contract["id"]}
+
+
+def reserve(fund, uses) -> str:
+    job = job_of(fund.contract)
+    fund.store.reserve(job=job, task="t", fencing_token=1, uses=uses)
+    return job["id"]
+
+
+def test_what_a_request_adds_up_and_over_whom():
+    over_the_match = partitions.uses(aligned(groups=SOCIAL, values=FUND), parties=PARTIES, organization=FUND)
+
+    assert partitions.uses(JOINT, parties=PARTIES, organization=FUND) == [Use("a" * 64, "base", "own blocks")]
+    assert over_the_match == [Use("a" * 64, "base", f"matched with {SOCIAL} {'b' * 64}")]
+    assert partitions.uses(aligned(groups=FUND, values=SOCIAL), parties=PARTIES, organization=FUND) == []
+
+
+def test_wages_over_own_blocks_then_over_another_offices_match_are_refused(fund):
+    # 6,000 persons over own blocks, 5,997 of them over the match: the difference would be three persons' wages.
+    own = partitions.uses(JOINT, parties=PARTIES, organization=FUND)
+    matched = partitions.uses(aligned(groups=SOCIAL, values=FUND), parties=PARTIES, organization=FUND)
+    reserve(fund, own)
+    reserve(fund, own)
+
+    with pytest.raises(Refused) as refused:
+        reserve(fund, matched)
+
+    assert refused.value.code == "PARTITION_DIFFERS"
+    assert fund.store.meter(fund.contract["id"])["reserved"] == 2
+    reserve(fund, [Use("c" * 64, "base", matched[0].partition)])  # another version is another partition
+    reserve(fund, [Use("a" * 64, "months", matched[0].partition)])  # and another column another answer
+
+
+def test_a_run_that_came_to_nothing_binds_nothing(fund):
+    computation = reserve(fund, [Use("a" * 64, "base", "own blocks")])
+    fund.store.void(computation, code="RUN_CANCELLED")
+
+    reserve(fund, [Use("a" * 64, "base", "matched with others")])
+
+
+def test_two_group_owners_are_two_partitions(fund):
+    reserve(fund, [Use("a" * 64, "base", "matched with one")])
+
+    with pytest.raises(Refused):
+        partitions.check(fund.store.connection(), [Use("a" * 64, "base", "matched with another")])
