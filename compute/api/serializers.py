@@ -7,15 +7,16 @@ from rest_framework import serializers
 
 from compute import timeline
 from compute.models import Computation, Result
+from exchange.web.serializers import StrictSerializer
 
 
-class RequestSerializer(serializers.Serializer[dict[str, Any]]):
+class RequestSerializer(StrictSerializer[dict[str, Any]]):
     """A buyer's signed request."""
 
     request = serializers.JSONField(help_text="A signed hengshu/computation-request/v1.")
 
 
-class ReviewSerializer(serializers.Serializer[dict[str, Any]]):
+class ReviewSerializer(StrictSerializer[dict[str, Any]]):
     """A reviewer's reason."""
 
     reason = serializers.CharField(max_length=500, trim_whitespace=True)

@@ -12,6 +12,7 @@ from contracts.models import Account, Contract, Grant, Meter, Revocation, Settle
 from contracts.postings import AccountKind
 from contracts.terms import Choices
 from exchange.members.models import Organization
+from exchange.web.serializers import StrictSerializer
 from ledger import actions as ledger
 
 Data = dict[str, Any]
@@ -19,7 +20,7 @@ _DAYS = 365
 _BIG = 10**12
 
 
-class PurposeSerializer(serializers.Serializer[Data]):
+class PurposeSerializer(StrictSerializer[Data]):
     """What the results are for."""
 
     code = serializers.RegexField(r"^[a-z][a-z0-9_]{0,63}$")
@@ -29,7 +30,7 @@ class PurposeSerializer(serializers.Serializer[Data]):
     consent_required = serializers.BooleanField(required=False)
 
 
-class QuotaSerializer(serializers.Serializer[Data]):
+class QuotaSerializer(StrictSerializer[Data]):
     """How often the contract may be used."""
 
     total = serializers.IntegerField(min_value=1, max_value=1_000_000_000)
@@ -37,14 +38,14 @@ class QuotaSerializer(serializers.Serializer[Data]):
     rate_per_minute = serializers.IntegerField(min_value=1, max_value=1_000_000, required=False)
 
 
-class TermSerializer(serializers.Serializer[Data]):
+class TermSerializer(StrictSerializer[Data]):
     """From when to when."""
 
     effective_from = serializers.DateTimeField()
     effective_to = serializers.DateTimeField()
 
 
-class ProposalSerializer(serializers.Serializer[Data]):
+class ProposalSerializer(StrictSerializer[Data]):
     """A buyer's proposal: products, an operation, and whatever else it chooses."""
 
     products = serializers.ListField(child=serializers.CharField(max_length=64), min_length=1, max_length=16)
@@ -86,7 +87,7 @@ class ProposalSerializer(serializers.Serializer[Data]):
         )
 
 
-class SignedDocumentSerializer(serializers.Serializer[Data]):
+class SignedDocumentSerializer(StrictSerializer[Data]):
     """A signed document; a revocation may bring a signature for the chain."""
 
     document = serializers.JSONField()
@@ -98,14 +99,14 @@ class SignedDocumentSerializer(serializers.Serializer[Data]):
         return value
 
 
-class DepositSerializer(serializers.Serializer[Data]):
+class DepositSerializer(StrictSerializer[Data]):
     """A line of the bank's statement."""
 
     amount_fen = serializers.IntegerField(min_value=1, max_value=_BIG)
     reference = serializers.CharField(max_length=100)
 
 
-class ReasonSerializer(serializers.Serializer[Data]):
+class ReasonSerializer(StrictSerializer[Data]):
     """Why staff decided so."""
 
     reason = serializers.CharField(max_length=400)

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from exchange.members.models import Membership, Organization, SigningKey
+from exchange.web.serializers import StrictSerializer
 
 
 class KeySerializer(serializers.ModelSerializer[SigningKey]):
@@ -46,7 +47,7 @@ class MembershipSerializer(serializers.ModelSerializer[Membership]):
         read_only_fields = fields
 
 
-class LoginSerializer(serializers.Serializer[Any]):
+class LoginSerializer(StrictSerializer[Any]):
     """What signing in needs."""
 
     username = serializers.CharField(max_length=150)
@@ -75,7 +76,7 @@ class MeSerializer(serializers.Serializer[Any]):
     memberships = MembershipSerializer(many=True)
 
 
-class ApplicationSerializer(serializers.Serializer[Any]):
+class ApplicationSerializer(StrictSerializer[Any]):
     """An application for admission."""
 
     name_zh = serializers.CharField(max_length=200)
@@ -87,13 +88,13 @@ class ApplicationSerializer(serializers.Serializer[Any]):
     contact = serializers.DictField(required=False, default=dict)
 
 
-class CardSerializer(serializers.Serializer[Any]):
+class CardSerializer(StrictSerializer[Any]):
     """A signed key card, as `hengshu keys card` writes it."""
 
     card = serializers.DictField()
 
 
-class ReasonSerializer(serializers.Serializer[Any]):
+class ReasonSerializer(StrictSerializer[Any]):
     """Why."""
 
     reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)

@@ -1,8 +1,9 @@
 """Who is asking, and what a page shows when the answer is no."""
 
 from collections.abc import Callable
+from urllib.parse import unquote
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
 from exchange.kernel.errors import DomainError
@@ -46,7 +47,11 @@ class RefusalMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self.get_response(request)
+        if "\x00" in request.path or "\x00" in unquote(request.META.get("QUERY_STRING", "")):
+            # No address and no name has this character, and no database column could be asked for it.
+            response: HttpResponseBase = problems.page_not_found(request, Http404())
+        else:
+            response = self.get_response(request)
         response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
         if request.path.startswith(API_PREFIX):
             response.headers.setdefault("Cache-Control", "no-store")

@@ -2,7 +2,6 @@
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -27,6 +26,6 @@ def switch_membership(request: HttpRequest) -> HttpResponseRedirect:
     if isinstance(user, User) and any(one.ref == wanted for one in Membership.objects.of(user)):
         request.session[SESSION_KEY] = wanted
     after = request.POST.get("next", "")
-    if not url_has_allowed_host_and_scheme(after, allowed_hosts=None):
+    if not (after.startswith("/") and url_has_allowed_host_and_scheme(after, allowed_hosts=None)):
         after = "/"
-    return HttpResponseRedirect(redirect(after).url)
+    return HttpResponseRedirect(after)

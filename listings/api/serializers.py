@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from exchange.members.models import Organization
+from exchange.web.serializers import StrictModelSerializer, StrictSerializer
 from listings.actions.products import COLUMN_FIELDS, SPECIFICATION_FIELDS
 from listings.models import Column, Product, ProductVersion, RegistrationCertificate, Specification
 
@@ -21,7 +22,7 @@ class ProviderSerializer(serializers.ModelSerializer[Organization]):
         read_only_fields = fields
 
 
-class ColumnSerializer(serializers.ModelSerializer[Column]):
+class ColumnSerializer(StrictModelSerializer[Column]):
     """One column."""
 
     class Meta:
@@ -30,7 +31,7 @@ class ColumnSerializer(serializers.ModelSerializer[Column]):
         read_only_fields = ["grade_rule"]
 
 
-class SpecificationSerializer(serializers.ModelSerializer[Specification]):
+class SpecificationSerializer(StrictModelSerializer[Specification]):
     """Every field of the specification; none is required in a draft."""
 
     class Meta:
@@ -136,7 +137,7 @@ class ProductFileSerializer(ProductDetailSerializer):
     current = FileVersionSerializer(read_only=True)
 
 
-class DraftSerializer(serializers.Serializer[Any]):
+class DraftSerializer(StrictSerializer[Any]):
     """A new product."""
 
     name_zh = serializers.CharField(max_length=40)
@@ -147,7 +148,7 @@ class DraftSerializer(serializers.Serializer[Any]):
     columns = ColumnSerializer(many=True, required=False, default=list)
 
 
-class RevisionSerializer(serializers.Serializer[Any]):
+class RevisionSerializer(StrictSerializer[Any]):
     """Changes to a draft; what is absent stays."""
 
     name_zh = serializers.CharField(max_length=40, required=False)
@@ -158,7 +159,7 @@ class RevisionSerializer(serializers.Serializer[Any]):
     columns = ColumnSerializer(many=True, required=False)
 
 
-class DecisionSerializer(serializers.Serializer[Any]):
+class DecisionSerializer(StrictSerializer[Any]):
     """A decision's reason, and for a return what to correct at each field."""
 
     reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
