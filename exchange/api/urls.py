@@ -1,7 +1,7 @@
 """The API: everything under `/api/`."""
 
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from exchange.api import views
 
@@ -20,7 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.RootView.as_view(), name="root"),
     path("errors/", views.ErrorsView.as_view(), name="errors"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
     path("v1/", include(_members)),
     path("v1/ledger/", include("ledger.api.urls")),
     path("v1/", include("listings.api.urls")),
