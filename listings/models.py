@@ -68,7 +68,10 @@ class Product(models.Model):
 
     class Meta:
         ordering = ["-created", "-pk"]
-        indexes = [GinIndex(fields=["search"], name="product_search")]
+        indexes = [
+            GinIndex(fields=["search"], name="product_search"),
+            models.Index(fields=["state", "-listed_at", "-id"], name="product_newest"),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(state__in=[s.value for s in ProductState]), name="product_state_known"),
             models.CheckConstraint(

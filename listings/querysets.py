@@ -38,6 +38,10 @@ class ProductQuerySet(models.QuerySet["tables.Product"]):
         """Products with provider, newest version and specification, in one query."""
         return self.select_related("provider", "current__specification", "current__certificate")
 
+    def with_version_of_each(self) -> "ProductQuerySet":
+        """The same for the rows of one page: a fixed number of queries, and none over rows that are not shown."""
+        return self.defer("search").prefetch_related("provider", "current__specification", "current__certificate")
+
     def matching(self, words: str) -> "ProductQuerySet":
         """Products whose text holds every word, best first; no words: all, newest first.
 

@@ -45,7 +45,7 @@ def exchange_figures() -> dict[str, Any]:
 
 def newest_products() -> list[Product]:
     """The products listed last."""
-    return list(Product.objects.listed().with_version().order_by("-listed_at", "-pk")[:NEWEST])
+    return list(Product.objects.listed().with_version_of_each().order_by("-listed_at", "-pk")[:NEWEST])
 
 
 def newest_entries() -> list[Entry]:
