@@ -49,7 +49,7 @@ def check_can_submit(product: Product, version: ProductVersion) -> None:
             fields={"dataset_commitment": "is missing"},
         )
     if not product.provider.keys.current().exists():
-        raise ProviderNotReady("Register your organisation's key card first: hengshu keys card.")
+        raise ProviderNotReady("Register your organisation's key card first: hengshu keys show --json.")
 
 
 def check_not_own(version: ProductVersion, *, by: Membership) -> None:

@@ -89,7 +89,7 @@ class ApplicationSerializer(StrictSerializer[Any]):
 
 
 class CardSerializer(StrictSerializer[Any]):
-    """A signed key card, as `hengshu keys card` writes it."""
+    """A signed key card, as `hengshu keys show --json` writes it."""
 
     card = serializers.DictField()
 

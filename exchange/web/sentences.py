@@ -35,7 +35,7 @@ CHINESE: Mapping[str, str] = {
     "ROLE_UNSUITED": "该角色不属于这类机构。请选择与机构类别相符的角色。",
     "OWN_AFFAIR": "不得办理与自己有关的事项。请由另一位同事办理。",
     "REASON_MISSING": "该决定须写明理由，供对方阅读。",
-    "KEY_CARD_INVALID": "公钥卡无效。请用 hengshu keys card 重新生成并原样提交。",
+    "KEY_CARD_INVALID": "公钥卡无效。请用 hengshu keys show --json 重新生成并原样提交。",
     "KEY_TAKEN": "卡上的密钥已登记过；密钥不得重复使用。请用 hengshu keys new 生成新的密钥。",
     "KEY_MISSING": "该机构没有此用途的有效密钥。请先登记公钥卡。",
     "EXCHANGE_NOT_READY": "交易所尚未初始化。请运维运行 manage.py init_exchange。",
@@ -121,7 +121,7 @@ CHINESE: Mapping[str, str] = {
     "OWN_SUBMISSION": "这是您本人或您所在机构提交的内容。请由另一位同事决定。",
     "FOUR_EYES": "该版本由您审核通过，凭证须由另一位登记员签发。",
     "REVIEW_REASON_MISSING": "请写明理由；退回时请指出需要更正的字段。",
-    "PROVIDER_NOT_READY": "贵机构尚未登记公钥。请先运行 hengshu keys card 并提交公钥卡。",
+    "PROVIDER_NOT_READY": "贵机构尚未登记公钥。请先运行 hengshu keys show --json 并提交公钥卡。",
     "COMMITMENT_MISSING": "请先在自己的节点运行 hengshu-node dataset add，再填入它给出的数据集承诺。",
     # ledger and chain
     "LEDGER_NOT_IN_TRANSACTION": "我们这边出了问题：事实须与其变更同时记录。请联系运维。",

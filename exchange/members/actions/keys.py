@@ -99,7 +99,7 @@ def _check_card(card: Mapping[str, Any]) -> dict[str, Any]:
         statements.verify(document, signers=[document["document_key"]])
     except (VerificationError, DomainError) as error:
         fields = error.fields if isinstance(error, DomainError) else {}
-        message = "The key card is not valid; send it exactly as `hengshu keys card` wrote it."
+        message = "The key card is not valid; send it exactly as `hengshu keys show --json` wrote it."
         raise KeyCardInvalid(message, fields=fields) from error
     return document
 
