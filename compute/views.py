@@ -21,7 +21,7 @@ from compute.protocol import codes
 from compute.states import COMPUTATION, ComputationState
 from contracts.access import access_contract
 from exchange.kernel.errors import DomainError
-from exchange.members.permissions import Permission, has_permission
+from exchange.members.permissions import Permission, check_permission, has_permission
 from exchange.web import problems, sentences
 from exchange.web.requests import MemberRequest, acting_membership
 
@@ -62,6 +62,7 @@ def computation_progress(request: MemberRequest, ref: str) -> HttpResponse:
 @login_required
 def request_builder(request: MemberRequest, contract: str) -> HttpResponse:
     """compute/builder.html: `contract`, `form`, `command` (the line to run on the buyer's machine, or empty)."""
+    check_permission(request.membership, Permission.COMPUTATION_REQUEST)
     found = access_contract(contract, by=request.membership)
     form = RequestForm(request.GET or None, contract=found)
     command = form.command() if form.is_bound and form.is_valid() else ""
@@ -105,6 +106,7 @@ def withdraw(request: MemberRequest, ref: str) -> HttpResponse:
 def receipt(request: MemberRequest, ref: str) -> HttpResponse:
     """The receipt bundle as a file, byte for byte as it was signed."""
     computation = access_computation(ref, by=request.membership)
+    results.check_may_read_receipt(computation, by=request.membership)
     answer = HttpResponse(results.receipt_of(computation), content_type="application/json")
     answer["Content-Disposition"] = f'attachment; filename="{results.receipt_number(computation)}.json"'
     return answer

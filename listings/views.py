@@ -18,6 +18,7 @@ from listings import catalogue as shelves
 from listings import defects, qr
 from listings.access import access_certificate, access_product, is_own, may_see_file
 from listings.actions import certificates, products
+from listings.errors import ProductNotFound
 from listings.forms import ProductForm
 from listings.models import Product
 from listings.states import EDITABLE, ProductState
@@ -154,6 +155,8 @@ def edit(request: HttpRequest, ref: str) -> HttpResponse:
     by = acting_membership(request)
     found = access_product(ref, by=by)
     check_permission(by, Permission.PRODUCT_PROVIDE)
+    if not is_own(found, by=by):  # the form starts with the application file, which is not for other providers
+        raise ProductNotFound("There is no such product of yours; look at your own products.")
     form = ProductForm(request.POST) if request.method == "POST" else ProductForm(initial=ProductForm.values_of(found))
     if request.method == "POST" and form.is_valid():
         try:

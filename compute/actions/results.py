@@ -18,7 +18,7 @@ from exchange.kernel import identifiers
 from exchange.kernel.errors import DomainError, PermissionRefused
 from exchange.members.exchange_keys import exchange_keys, exchange_organization
 from exchange.members.models import Membership
-from exchange.members.permissions import Permission, check_permission
+from exchange.members.permissions import Permission, check_permission, has_permission
 from ledger import actions as ledger
 from ledger.errors import NotYetSealed
 from ledger.kinds import EntryKind
@@ -135,6 +135,17 @@ def write_receipt(*, computation: Computation, now: datetime) -> bytes | None:
     result.receipt = canonical.canonicalize(signed)
     result.save(update_fields=["number", "receipt"])
     return bytes(result.receipt)
+
+
+def check_may_read_receipt(computation: Computation, *, by: Membership | None) -> None:
+    """Raise unless the receipt (terms, prices, reports) is the asker's business: the parties and those who audit.
+
+    Raises:
+        PermissionRefused: other staff; reviewers see the request, not what was paid.
+    """
+    is_party = by is not None and Computation.objects.seen_by(by.organization).filter(pk=computation.pk).exists()
+    if not (is_party or has_permission(by, Permission.LEDGER_AUDIT)):
+        raise PermissionRefused("The receipt is for the parties and the auditors; ask one of them for it.")
 
 
 def receipt_of(computation: Computation) -> bytes:

@@ -111,11 +111,12 @@ class ResultView(APIView):
 
 
 class ReceiptView(APIView):
-    """The receipt bundle, byte for byte as it was signed; for buyer and providers."""
+    """The receipt bundle, byte for byte as it was signed; for the parties and the auditors."""
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, ref: str) -> HttpResponse:
         computation = access_computation(ref, by=membership_of(request))
+        results.check_may_read_receipt(computation, by=membership_of(request))
         body = results.receipt_of(computation)
         answer = HttpResponse(body, content_type="application/json")
         answer["Content-Disposition"] = f'attachment; filename="{results.receipt_number(computation)}.json"'

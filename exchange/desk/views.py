@@ -25,7 +25,7 @@ from exchange.members.models import Membership, Organization
 from exchange.members.permissions import Permission, check_permission, is_staff
 from exchange.web import problems
 from exchange.web.requests import acting_membership
-from listings.access import access_product
+from listings.access import access_product, may_see_file
 from listings.actions import certificates, listing
 from listings.actions import reviews as product_reviews
 from listings.models import Product
@@ -101,7 +101,7 @@ def products(request: HttpRequest) -> HttpResponse:
 def product(request: HttpRequest, ref: str) -> HttpResponseBase:
     """Show one product side by side with its evidence, and decide: template `desk/product.html`.
 
-    Context: `product`, `version`, `specification`, `columns`, `reviews`, `form`, `return_form`.
+    Context: `product`, `version`, `specification`, `sees_file`, `columns`, `reviews`, `form`, `return_form`.
     """
     by = acting_membership(request)
     check_permission(by, Permission.PRODUCT_VIEW_ANY)
@@ -117,6 +117,7 @@ def product(request: HttpRequest, ref: str) -> HttpResponseBase:
         "product": found,
         "version": version,
         "specification": version.specification,
+        "sees_file": may_see_file(found, by=by),
         "columns": version.columns.all(),
         "reviews": version.reviews.select_related("reviewer"),
         "form": form,

@@ -4,7 +4,7 @@ The first answer is stored in the transaction of the action itself, so there is 
 its answer, nor an answer without its effect. Same key and same request: the first answer. Same key and
 another request: 409 IDEMPOTENCY_KEY_REUSED. The first one still running: 409 IDEMPOTENCY_IN_FLIGHT.
 Answers that a repeat may improve (409, 429, 5xx) are not stored. Keys are the caller's own: two
-organisations may use the same one.
+people, and one person in two roles, may use the same one.
 """
 
 import hashlib
@@ -79,8 +79,8 @@ def idempotent(handler: Handler) -> Handler:
 
 def _actor(request: Request) -> str:
     membership = membership_of(request)
-    if membership is not None:
-        return membership.organization.ref
+    if membership is not None:  # not the organisation's: a colleague may not be shown what another role was answered
+        return membership.ref
     user = user_of(request)
     return user.ref if user is not None else "visitor"
 

@@ -11,7 +11,7 @@ class IdempotencyRecord(models.Model):
     Kept for ever: a repeat after a year returns the first answer, not a second charge.
     """
 
-    actor = models.CharField(max_length=64, help_text="Whose key it is: an organisation's or a person's reference.")
+    actor = models.CharField(max_length=64, help_text="Whose key it is: a membership's or a person's reference.")
     key = models.CharField(max_length=255)
     request_digest = models.CharField(max_length=64, help_text="SHA-256 over method, path and body.")
     status = models.PositiveSmallIntegerField()

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             name='IdempotencyRecord',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor', models.CharField(help_text="Whose key it is: an organisation's or a person's reference.", max_length=64)),
+                ('actor', models.CharField(help_text="Whose key it is: a membership's or a person's reference.", max_length=64)),
                 ('key', models.CharField(max_length=255)),
                 ('request_digest', models.CharField(help_text='SHA-256 over method, path and body.', max_length=64)),
                 ('status', models.PositiveSmallIntegerField()),
