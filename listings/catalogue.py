@@ -24,11 +24,11 @@ def find(chosen: Mapping[str, Any], *, among: QuerySet[Product] | None = None) -
     Versions and specifications are fetched for the rows that are shown, not joined to all that match: in a
     catalogue of 20,000 the database would otherwise join every one of them to order twelve.
     """
-    products = _asked_for(chosen, among=among)
+    products: Any = _asked_for(chosen, among=among)
     for name, column in FACETS.items():
         if chosen.get(name):
             products = products.filter(**{column: chosen[name]})
-    return products.with_version_of_each()
+    return products.with_version_of_each()  # type: ignore[no-any-return]
 
 
 def facets(chosen: Mapping[str, Any]) -> dict[str, Sequence[dict[str, Any]]]:

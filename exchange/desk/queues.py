@@ -102,7 +102,9 @@ def to_fund() -> ContractQuerySet:
 def fundable() -> list[tuple[Contract, int]]:
     """Every contract that takes deposits, with its escrow in fen; those that wait first."""
     contracts = Contract.objects.in_states(FUNDABLE).select_related("buyer").order_by("created", "pk")
-    return [(one, Account.objects.balance_of(one, AccountKind.ESCROW.value)) for one in contracts]
+    escrows = Account.objects.filter(contract__in=contracts, kind=AccountKind.ESCROW.value)
+    balances = dict(escrows.values_list("contract_id", "balance_fen"))
+    return [(one, balances.get(one.pk, 0)) for one in contracts]
 
 
 def alarms() -> list[str]:

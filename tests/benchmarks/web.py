@@ -1,4 +1,4 @@
-"""Pages through gunicorn as the demo starts it, from eight connections that stay open; and what the front page weighs."""
+"""Pages through gunicorn as the demo starts it, from eight open connections; and what the front page weighs."""
 
 import gzip
 import http.client
