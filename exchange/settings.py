@@ -7,6 +7,7 @@ from pathlib import Path
 
 import environ
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -34,6 +35,10 @@ TASK_LEASE_SECONDS = env.int("TASK_LEASE_SECONDS", default=30)
 COMPUTATION_DEADLINE_SECONDS = env.int("COMPUTATION_DEADLINE_SECONDS", default=180)
 EMAIL_URL = env.email_url("EMAIL_URL", default="consolemail://")
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=PUBLIC_URL.startswith("https://"))
+# How many reverse proxies of ours stand before the web process. 0: X-Forwarded-* is what a stranger typed, and unread.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+if SECURE_COOKIES and len(SECRET_KEY) < 32:
+    raise ImproperlyConfigured("SECRET_KEY has fewer than 32 characters; make one: openssl rand -base64 48")
 
 # --- Django ----------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -124,10 +129,12 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = env.str("ACCOUNT_EMAIL_VERIFICATION", default="mandatory")
 ACCOUNT_PREVENT_ENUMERATION = True
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 MFA_TOTP_ISSUER = "Hengshu"
 SESSION_COOKIE_SECURE = SECURE_COOKIES
 CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 60 * 60  # as long as an access token
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 vars().update(EMAIL_URL)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="hengshu@localhost")
@@ -163,6 +170,9 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if SECURE_COOKIES else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_SSL_REDIRECT = bool(SECURE_COOKIES and TRUSTED_PROXIES)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
@@ -179,7 +189,12 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "exchange.web.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "exchange.web.schema.NamedSchema",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"login": env.str("LOGIN_RATE", default="10/min"), "public": "600/min"},
+    "DEFAULT_THROTTLE_RATES": {
+        "login": env.str("LOGIN_RATE", default="10/min"),  # one user name from one address
+        "login_address": env.str("LOGIN_ADDRESS_RATE", default="120/min"),  # any names from one address
+        "public": "600/min",
+    },
+    "NUM_PROXIES": TRUSTED_PROXIES,
     "EXCEPTION_HANDLER": "exchange.web.problems.handle",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }

@@ -20,6 +20,7 @@ from exchange.members.permissions import Permission, check_permission
 from exchange.web import error_table
 from exchange.web.idempotency import idempotent
 from exchange.web.requests import acting_membership, membership_of, user_of
+from exchange.web.throttling import LoginAddressThrottle, LoginThrottle
 
 
 class RootView(APIView):
@@ -61,7 +62,7 @@ class LoginView(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    throttle_scope = "login"
+    throttle_classes = (LoginThrottle, LoginAddressThrottle)
 
     @extend_schema(request=serializers.LoginSerializer, responses=serializers.TokenSerializer)
     def post(self, request: Request) -> Response:

@@ -143,7 +143,8 @@ class Stack:
             "RUN_DIR": str(self.directory),
             "PUBLIC_URL": self.url,
             "EMAIL_URL": "consolemail://",
-            "LOGIN_RATE": "600/min",  # the whole cast signs in from one address
+            "LOGIN_RATE": "600/min",
+            "LOGIN_ADDRESS_RATE": "600/min",  # the whole cast signs in from one address
             "PYTHONUNBUFFERED": "1",
             "DJANGO_SETTINGS_MODULE": "exchange.settings",
         }

@@ -22,7 +22,7 @@ PUBLIC = {
     ("ProofView", "get"),
     ("ConsistencyView", "get"),
     ("SpectacularAPIView", "get"),
-    ("SpectacularSwaggerView", "get"),
+    ("SpectacularSwaggerSplitView", "get"),
 }
 # A token is new each time by design; withdrawing it, and a node's messages, are idempotent in themselves.
 REPEATABLE = {"LoginView", "LogoutView", "NodeView"}
