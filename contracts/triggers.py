@@ -4,10 +4,16 @@ from typing import Any
 
 import pgtrigger
 
+from ledger.triggers import append_only, no_truncate
 
-def append_only() -> list[Any]:
-    """Rows are never changed or deleted; corrections are new rows."""
-    return [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
+__all__ = [
+    "adds_up_to_zero",
+    "append_only",
+    "balance_only_by_postings",
+    "has_its_legs",
+    "moves_the_balance",
+    "terms_are_frozen",
+]
 
 
 def adds_up_to_zero() -> list[Any]:
@@ -72,6 +78,7 @@ def balance_only_by_postings() -> list[Any]:
             name="begins_not_below", operation=pgtrigger.Insert, condition=pgtrigger.Q(new__balance_fen__lt=0)
         ),
         pgtrigger.Protect(name="no_delete", operation=pgtrigger.Delete),
+        *no_truncate(),
     ]
 
 
@@ -99,4 +106,5 @@ def terms_are_frozen() -> list[Any]:
             ),
         ),
         pgtrigger.Protect(name="no_delete", operation=pgtrigger.Delete),
+        *no_truncate(),
     ]

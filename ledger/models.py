@@ -1,11 +1,9 @@
 """The ledger's tables: facts, the tree over them, and what the chain has seen of it.
 
 The ledger knows nobody: it names things by URN and has no foreign key to another app. Tables that are
-evidence refuse UPDATE and DELETE in the database itself; what happens when a superuser lifts that
+evidence refuse UPDATE, DELETE and TRUNCATE in the database itself; what happens when a superuser lifts that
 guard is found by `manage.py verify_ledger` and by every outside verifier.
 """
-
-from typing import Any
 
 import pgtrigger
 from django.db import models
@@ -13,13 +11,10 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from exchange.kernel import identifiers
+from ledger import triggers
 from ledger.querysets import CheckpointQuerySet, DisclosureQuerySet, EntryQuerySet, LeafQuerySet, TileQuerySet
 
 TILE_BYTES = 8192  # 256 hashes of 32 bytes: C2SP tlog-tiles, height 8
-
-
-def _append_only() -> list[Any]:
-    return [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
 
 
 class Entry(models.Model):
@@ -43,7 +38,7 @@ class Entry(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(commit__regex=r"^[0-9a-f]{64}$"), name="entry_commit_is_a_digest"),
         ]
-        triggers = _append_only()
+        triggers = triggers.append_only()
 
     def __str__(self) -> str:
         return f"{self.kind} {self.ref}"
@@ -75,6 +70,7 @@ class Disclosure(models.Model):
             ),
         ]
         triggers = [
+            *triggers.no_truncate(),
             pgtrigger.Protect(name="no_delete", operation=pgtrigger.Delete),
             pgtrigger.Protect(
                 name="only_erased",
@@ -115,7 +111,7 @@ class Leaf(models.Model):
     class Meta:
         verbose_name_plural = "leaves"
         constraints = [models.CheckConstraint(condition=Q(index__gte=0), name="leaf_index_counts_from_zero")]
-        triggers = _append_only()
+        triggers = triggers.append_only()
 
     def __str__(self) -> str:
         return f"leaf {self.index}"
@@ -140,6 +136,7 @@ class Tile(models.Model):
             models.CheckConstraint(condition=Q(level__gte=0, level__lte=7, index__gte=0), name="tile_place"),
         ]
         triggers = [
+            *triggers.no_truncate(),
             pgtrigger.Protect(name="no_delete", operation=pgtrigger.Delete),
             pgtrigger.Protect(
                 name="only_grows",
@@ -184,7 +181,7 @@ class Checkpoint(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(size__gt=0), name="checkpoint_covers_something")]
-        triggers = _append_only()
+        triggers = triggers.append_only()
 
     def __str__(self) -> str:
         return f"checkpoint {self.size}"

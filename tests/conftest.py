@@ -4,7 +4,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 
+import pgtrigger
 import pytest
+from django.test import TransactionTestCase
 
 from exchange.runner import embedded, supervisor
 
@@ -28,6 +30,20 @@ def chain_rpc() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _tables_can_be_emptied_between_tests() -> Iterator[None]:
+    """Transactional tests are cleaned up by TRUNCATE, which tables of evidence refuse to everybody else."""
+    empty = TransactionTestCase._fixture_teardown
+
+    def teardown(case: TransactionTestCase) -> None:
+        with pgtrigger.ignore():
+            empty(case)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", teardown)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -41,6 +41,12 @@ def run(statement: str) -> int:
         return cursor.rowcount
 
 
+def empty(table: str) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # rows of this very transaction would forbid it anyway
+        cursor.execute(f"TRUNCATE {table} CASCADE")
+
+
 @pytest.mark.parametrize("case", STATEMENTS)
 def test_raw_sql_is_refused_and_changes_nothing(case):
     before = snapshot()
@@ -55,6 +61,56 @@ def test_raw_sql_is_refused_and_changes_nothing(case):
 def test_without_the_guard_the_same_statement_changes_the_evidence(case):
     with pgtrigger.ignore():
         assert run(STATEMENTS[case]) > 0
+
+
+TABLES = [
+    "contracts_account",
+    "contracts_contract",
+    "contracts_contractparty",
+    "contracts_posting",
+    "contracts_revocation",
+    "contracts_settlement",
+    "contracts_signature",
+    "contracts_transfer",
+    "contracts_usagerecord",
+    "ledger_checkpoint",
+    "ledger_disclosure",
+    "ledger_entry",
+    "ledger_leaf",
+    "ledger_tile",
+]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_no_table_of_evidence_or_money_can_be_emptied_at_one_stroke(table):
+    before = snapshot()
+
+    with pytest.raises(DatabaseError, match="Cannot truncate"):
+        empty(table)
+
+    assert snapshot() == before
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_without_the_guard_it_can(table):
+    with pgtrigger.ignore():
+        empty(table)
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM {table}")
+        assert cursor.fetchone() == (0,)
+
+
+def test_every_table_that_refuses_delete_refuses_truncate():
+    guarded = {model._meta.db_table for model, trigger in pgtrigger.registered() if trigger.name == "no_truncate"}
+    protected = {
+        model._meta.db_table
+        for model, trigger in pgtrigger.registered()
+        if isinstance(trigger, pgtrigger.Protect) and "DELETE" in str(trigger.operation)
+    }
+
+    assert protected <= guarded
+    assert guarded == set(TABLES)
 
 
 def test_an_erased_payload_cannot_come_back():
