@@ -57,7 +57,9 @@ def test_every_file_and_function_a_page_names_is_there(page):
 
 
 def test_a_page_that_names_what_is_gone_is_noticed():
-    text = "`exchange/settings.py` `exchange/settings.py:NOWHERE` `compute/{states,gone}.py` `ledger/actions/log.py:seal`"
+    text = (
+        "`exchange/settings.py` `exchange/settings.py:NOWHERE` `compute/{states,gone}.py` `ledger/actions/log.py:seal`"
+    )
 
     assert untrue(text) == ["exchange/settings.py:NOWHERE", "compute/gone.py"]
 
@@ -110,3 +112,24 @@ def test_every_program_of_the_tour_can_be_imported():
 
     for module in set(re.findall(r"python -I? ?-m ([\w.]+)", tour)):
         assert importlib.util.find_spec(module), module
+
+
+def test_every_word_of_the_pages_is_listed_in_both_languages():
+    checked = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "draw-words", "check"], capture_output=True, text=True, check=False
+    )
+
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_the_pages_of_states_use_the_words_of_the_pages():
+    words = (ROOT / "docs" / "reference" / "words.md").read_text(encoding="utf-8").split("\n## ")[1]
+    shown = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", words, re.MULTILINE))
+    wrong = [
+        (page.name, state)
+        for page in sorted((ROOT / "docs" / "states").glob("*.md"))
+        for state, chinese in re.findall(r"^\| (\w+) \| ([^|]+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+        if state in shown and shown[state] != chinese
+    ]
+
+    assert wrong == []
