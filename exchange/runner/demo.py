@@ -41,6 +41,7 @@ def start(stack: Stack, clock: Clock) -> None:
     """Stores, tables, keys, on-chain contract, web and worker; the first page is up when this returns."""
     clock.say("starting PostgreSQL, Valkey and the chain")
     stack.start_stores()
+    web = stack.launch_web()
     accounts = _accounts_file(stack)
     command = [sys.executable, "-m", "exchange.runner.prepare", "--accounts", str(accounts)]
     finished = subprocess.run(
@@ -55,7 +56,7 @@ def start(stack: Stack, clock: Clock) -> None:
     if finished.returncode != 0:
         raise StartFailed(f"preparing the exchange failed:\n{finished.stderr[-2000:]}")
     clock.say("tables, keys and the on-chain contract are there")
-    stack.start_exchange()
+    stack.start_exchange(web)
     clock.say(f"first page at {stack.url}/")
 
 

@@ -87,11 +87,18 @@ class Stack:
             batch.append(Process("chain", command, supervisor.port_answers(self.ports["chain"])))
         self.supervisor.start(*batch)
 
-    def start_exchange(self) -> None:
-        """Web and worker; the first page is up when this returns."""
+    def launch_web(self) -> Process:
+        """Start the web process; its code takes two seconds to load, in which others make the tables."""
         bind = f"127.0.0.1:{self.ports['web']}"
         web = [sys.executable, "-m", "gunicorn", "--preload", "-b", bind, "-w", "2", "--threads", "4"]
         web += ["--worker-tmp-dir", str(self.directory), "--no-control-socket", "exchange.wsgi:application"]
+        ready = supervisor.page_answers(f"{self.url}/healthz")
+        process = Process("web", web, ready, self.environment, cwd=embedded.PROJECT)
+        self.supervisor.launch(process)
+        return process
+
+    def start_exchange(self, web: Process) -> None:
+        """The worker, once there are tables; the first page is up when this returns."""
         worker = [
             sys.executable,
             "-m",
@@ -106,11 +113,9 @@ class Stack:
             "WARNING",
         ]
         worker += ["-s", str(self.directory / "celery-beat"), "--without-gossip", "--without-mingle"]
-        ready = supervisor.page_answers(f"{self.url}/healthz")
-        self.supervisor.start(
-            Process("web", web, ready, self.environment, cwd=embedded.PROJECT),
-            Process("worker", worker, lambda: True, self.environment, cwd=embedded.PROJECT, stop_signal=signal.SIGTERM),
-        )
+        environment = self.environment
+        self.supervisor.start(Process("worker", worker, lambda: True, environment, cwd=embedded.PROJECT))
+        self.supervisor.wait(web)
 
     def node(self, code: str) -> Process:
         """A data node as its own process: no variable of the exchange reaches it."""

@@ -103,9 +103,21 @@ class Supervisor:
         Raises:
             StartFailed: one of them ended or did not answer in time.
         """
+        self.launch(*batch)
+        self.wait(*batch)
+
+    def launch(self, *batch: Process) -> None:
+        """Start a batch side by side and return at once; `wait` for it before using it."""
         for process in batch:
             process.start(log=self._logs / f"{process.name}.log")
             self.processes.append(process)
+
+    def wait(self, *batch: Process) -> None:
+        """Return once each of a launched batch is ready.
+
+        Raises:
+            StartFailed: one of them ended or did not answer in time.
+        """
         waiting = list(batch)
         began = time.monotonic()
         while waiting:
