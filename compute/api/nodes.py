@@ -4,6 +4,7 @@
 credential: there is no session, no token and nothing to guess. Nodes call; the exchange never does.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -26,11 +27,13 @@ Answer = dict[str, Any]
 _TASK = {"task": shapes.urn("task"), "fencing_token": shapes.integer(1)}
 _REPORTED = {**_TASK, "report": shapes.map_of(shapes.anything, names=shapes.text(1, 64))}
 _DOCUMENT = shapes.map_of(shapes.anything, names=shapes.text(1, 64))
+_STAGE = shapes.pattern(r"[a-z_]{1,32}", "a word of a-z and _")  # a word for the page, never a free text
+_VERSION = re.compile(r"[0-9A-Za-z.+-]{1,64}", re.ASCII)
 _BODIES: dict[str, Mapping[str, shapes.Shape]] = {
     "consent": {"consent": _DOCUMENT},
     "claim": {"task": shapes.urn("task")},
     "offer": {**_TASK, "offer": _DOCUMENT},
-    "progress": {**_TASK, "stage": shapes.text(1, 64), "percent": shapes.integer(0, 100)},
+    "progress": {**_TASK, "stage": _STAGE, "percent": shapes.integer(0, 100)},
     "refuse": _REPORTED,
     "fail": _REPORTED,
     "submit": {**_REPORTED, "sealed_part": lambda value, path: _check_text(value, path)},
@@ -58,7 +61,8 @@ class NodeView(APIView):
 
 def _poll(organization: Organization, body: Body, now: datetime) -> Answer:
     version = body.get("version")
-    return nodes.poll(organization=organization, version=version[:64] if isinstance(version, str) else "", now=now)
+    known = isinstance(version, str) and _VERSION.fullmatch(version) is not None
+    return nodes.poll(organization=organization, version=str(version) if known else "", now=now)
 
 
 def _consent(organization: Organization, body: Body, now: datetime) -> Answer:
