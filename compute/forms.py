@@ -1,15 +1,20 @@
 """The request builder's form, and the reason a reviewer gives."""
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from compute.protocol import operations
 from contracts.models import Contract
+from exchange.kernel import identifiers
 from exchange.kernel.errors import DomainError
-from exchange.web import labels
+from exchange.web import labels, problems
+from listings.models import Column
+from listings.words import ColumnType
 
 _LINES = forms.Textarea(attrs={"rows": 2, "spellcheck": "false"})
 
@@ -42,23 +47,26 @@ class RequestForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.contract = contract
         terms = contract.terms
-        columns = sorted({column for item in terms["objects"] for column in item["columns"]})
+        chinese = (get_language() or "zh").startswith("zh")
         providers = [
-            (party["organization"], f"{party['name_zh']} {party['name_en']}")
+            (party["organization"], party["name_zh"] if chinese else party["name_en"])
             for party in terms["parties"]
             if party["role"] == "provider"
         ]
+        groups, values = _columns(terms, chinese=chinese)
         choices = {
             "operation": [(code, labels.label(code, "operation")) for code in terms["computation"]["operations"]],
-            "group_by": [(column, column) for column in columns],
-            "values": [(column, column) for column in columns],
+            "group_by": groups,
+            "values": values,
             "group_provider": [("", "—"), *providers],
             "value_provider": [("", "—"), *providers],
         }
-        for name, values in choices.items():
+        for name, options in choices.items():
             field = self.fields[name]
             if isinstance(field, forms.ChoiceField):
-                field.choices = values
+                field.choices = options
+        if operations.ALIGNED_STATISTICS not in terms["computation"]["operations"]:
+            del self.fields["group_provider"], self.fields["value_provider"]
         self.fields["min_group"].initial = terms["output"]["min_cell"]
 
     def clean(self) -> dict[str, Any]:
@@ -69,7 +77,7 @@ class RequestForm(forms.Form):
             cleaned["parameters"] = self._parameters(cleaned)
             operations.check_parameters(cleaned["operation"], cleaned["parameters"], terms=self.contract.terms)
         except DomainError as error:
-            raise forms.ValidationError(error.message, code=error.code) from error
+            raise forms.ValidationError(problems.of_refusal(error).detail, code=error.code) from error
         return cleaned
 
     def command(self) -> str:
@@ -97,6 +105,23 @@ class RequestForm(forms.Form):
         if cleaned["operation"] == operations.ALIGNED_STATISTICS:
             parameters |= {name: cleaned[name] for name in ("group_provider", "value_provider")}
         return parameters
+
+
+def _columns(terms: Mapping[str, Any], *, chinese: bool) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """What can be grouped by and what can be summed, as far as the products' registrations tell; each named once."""
+    groups: dict[str, str] = {}
+    values: dict[str, str] = {}
+    for item in terms["objects"]:
+        ref = identifiers.parse_urn(item["product"], kind="product")
+        found = Column.objects.filter(version__product__ref=ref, version__version=item["version"])
+        for column in found.filter(name__in=item["columns"]).order_by("position"):
+            title = column.title_zh if chinese else column.title_en
+            named = f"{column.name} · {title}" if title else column.name
+            if column.is_block_dimension:
+                groups.setdefault(column.name, named)
+            elif column.type in (ColumnType.INTEGER, ColumnType.DECIMAL):
+                values.setdefault(column.name, named)
+    return list(groups.items()), list(values.items())
 
 
 def _filters(text: str) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Pages of contracts: the list, one contract with terms, signatures, meter and money, and the proposal."""
 
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib import messages
@@ -52,8 +53,16 @@ def contract_list(request: MemberRequest) -> HttpResponse:
 @login_required
 @require_GET
 def contract_detail(request: MemberRequest, ref: str) -> HttpResponse:
-    """contracts/detail.html: see `_context` for the names."""
-    return render(request, "contracts/detail.html", _context(request, access_contract(ref, by=request.membership)))
+    """contracts/detail.html: see `_context` for the names.
+
+    While the contract comes about, the page asks with `?seen=…` whether anything moved: it is told to load anew, or
+    (204) to stay as it is.
+    """
+    context = _context(request, access_contract(ref, by=request.membership))
+    if getattr(request, "htmx", False) and "seen" in request.GET:
+        moved = request.GET["seen"] != context["seen"]
+        return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"HX-Refresh": "true"} if moved else {})
+    return render(request, "contracts/detail.html", context)
 
 
 @login_required
@@ -114,13 +123,15 @@ def contract_withdraw(request: MemberRequest, ref: str) -> HttpResponse:
 def _context(request: MemberRequest, contract: Contract) -> dict[str, Any]:
     """Names in contracts/detail.html.
 
-    `contract`; `view` (purpose, money, role); `terms` (as far as visible) and `sections` (of `clauses.Section`:
+    `contract`; `seen` and `is_coming` (how far it is, and whether the page asks again);
+    `view` (purpose, money, role); `terms` (as far as visible) and `sections` (of `clauses.Section`:
     code, title, rows of label, value, explanation); `parties` (dicts: organization, role, signature or None,
     grant or None); `signed`, `party_count`; `meter` (dict: unit, limit, reserved, committed, left, per_day,
     rate_per_minute) and `meter_percent`; `money` (None unless visible; dict: escrow_fen, held_fen,
     escrow_minimum_fen, transfers) and `statement` (None unless visible); `revocations` (documents);
     `grants` (dicts); `entries` (ledger entries, oldest first); what the reader may do next:
-    `can_sign`, `can_grant`, `can_deposit`, `can_revoke`, `can_withdraw`, `can_request`; `deposit_form`.
+    `can_sign`, `can_grant`, `can_accept` (on its own node), `can_deposit`, `can_revoke`, `can_withdraw`,
+    `can_request`; `deposit_form`.
     """
     view = view_of(contract, by=request.membership)
     detail = serializers.detail(contract, view)
@@ -145,6 +156,8 @@ def _context(request: MemberRequest, contract: Contract) -> dict[str, Any]:
         "sections": clauses.render(view.terms(contract), get_language() or "zh"),
         "parties": parties,
         "signed": len(signatures),
+        "seen": "-".join([contract.state, str(len(signatures)), *sorted(grant.state for grant in grants.values())]),
+        "is_coming": state in SIGNABLE | FUNDABLE and state != ContractState.EFFECTIVE,
         "party_count": len(parties),
         "meter": meter,
         "meter_percent": 100 * (meter["committed"] + meter["reserved"]) // meter["limit"],
@@ -162,6 +175,9 @@ def _context(request: MemberRequest, contract: Contract) -> dict[str, Any]:
         and own in signatures
         and own not in grants
         and has_permission(by, Permission.CONTRACT_SIGN),
+        "can_accept": view.role in {"provider", "compute_party"}
+        and state in FUNDABLE
+        and len(signatures) == len(parties),
         "can_deposit": state in FUNDABLE and has_permission(by, Permission.MONEY_CONFIRM),
         "can_revoke": view.role == "provider" and state in FUNDABLE and has_permission(by, Permission.CONTRACT_REVOKE),
         "can_withdraw": view.role == "buyer" and state in SIGNABLE and has_permission(by, Permission.CONTRACT_PROPOSE),

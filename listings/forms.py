@@ -87,7 +87,9 @@ class ProductForm(forms.Form):
         required=False,
         help_text=_("What `hengshu-node dataset add` printed; the data itself stays with you."),
     )
-    columns_text = forms.CharField(label=_("Columns"), widget=forms.Textarea, help_text=_COLUMN_HELP)
+    columns_text = forms.CharField(
+        label=_("Columns"), widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false"}), help_text=_COLUMN_HELP
+    )
     industry = forms.CharField(label=_("Industry (GB/T 4754)"), max_length=40)
     classification = forms.CharField(label=_("Class"), max_length=100)
     source_types = forms.MultipleChoiceField(
@@ -96,8 +98,8 @@ class ProductForm(forms.Form):
     source_statement = forms.CharField(label=_("Source statement"), max_length=4000, widget=forms.Textarea)
     region_scope = forms.ChoiceField(label=_("Region level"), choices=_choices(words.RegionScope, _REGIONS))
     region = forms.CharField(label=_("Region"), max_length=100, required=False)
-    time_from = forms.DateField(label=_("First day"), widget=forms.DateInput(attrs={"type": "date"}))
-    time_to = forms.DateField(label=_("Last day"), widget=forms.DateInput(attrs={"type": "date"}))
+    time_from = forms.DateField(label=_("First day"), widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}))
+    time_to = forms.DateField(label=_("Last day"), widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}))
     update_freq = forms.ChoiceField(label=_("Updated"), choices=_choices(words.UpdateFrequency, _FREQUENCIES))
     volume_rows = forms.IntegerField(label=_("Rows, about"), min_value=1)
     grade_general = forms.TypedChoiceField(
@@ -109,7 +111,7 @@ class ProductForm(forms.Form):
     )
     deident_method = forms.CharField(label=_("De-identification"), max_length=400, required=False)
     pia_date = forms.DateField(
-        label=_("Impact assessment, date"), required=False, widget=forms.DateInput(attrs={"type": "date"}),
+        label=_("Impact assessment, date"), required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         help_text=_("Needed where a column holds sensitive personal information (PIPL 55)."),
     )  # fmt: skip
     pia_digest = forms.RegexField(
@@ -138,7 +140,9 @@ class ProductForm(forms.Form):
     unit_price_yuan = forms.DecimalField(
         label=_("Price per released call, yuan"), min_value=0, max_digits=12, decimal_places=2
     )
-    rights_term = forms.DateField(label=_("Rights last until"), widget=forms.DateInput(attrs={"type": "date"}))
+    rights_term = forms.DateField(
+        label=_("Rights last until"), widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+    )
 
     def clean_columns_text(self) -> list[dict[str, Any]]:
         """Read the table of columns, line by line."""

@@ -124,7 +124,9 @@ def build_parser(language: str) -> argparse.ArgumentParser:
 
 def _contract_commands(place: Any, command: Any, t: Any) -> None:
     command(place, "list", "contracts:list_contracts", "我的合约", "contracts you are a party of")
-    command(place, "show", "contracts:show", "查看条款、签署与余量", "terms, signatures and meter").add_argument("ref")
+    shown = command(place, "show", "contracts:show", "查看条款、签署与余量", "terms, signatures and meter")
+    shown.add_argument("ref")
+    shown.add_argument("--out", default="", help=t("把已签署的条款另存为文件", "write the signed terms to a file"))
     proposed = command(place, "propose", "contracts:propose", "提出合约", "propose a contract over products")
     proposed.add_argument(
         "--product", action="append", required=True, help=t("产品引用，可重复", "product, repeatable")

@@ -33,6 +33,7 @@ class Site:
     def __post_init__(self) -> None:
         self.page.on("console", self._hear)
         self.page.on("request", self._see)
+        self.page.on("dialog", lambda dialog: dialog.accept())
 
     @classmethod
     def open(cls, browser: Browser, url: str, *, width: int = 1280) -> "Site":
@@ -60,7 +61,6 @@ class Site:
 
     def press(self, name: str) -> "Site":
         """Press the button of this name in the page's main part; questions are answered with yes."""
-        self.page.once("dialog", lambda dialog: dialog.accept())
         self.page.get_by_role("main").get_by_role("button", name=name, exact=True).click()
         self.page.wait_for_load_state()
         return self

@@ -27,9 +27,11 @@ def list_contracts(context: Context, args: argparse.Namespace) -> int:
 
 
 def show(context: Context, args: argparse.Namespace) -> int:
-    """One contract: the terms as text, who signed, meter and money."""
+    """One contract: the terms as text, who signed, meter and money; the signed terms as a file for the node."""
     answer = context.api().get(f"contracts/{args.ref}/")
     document = terms_of(answer)
+    if args.out:
+        store.write_private(Path(args.out), (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode())
     describe(context, document)
     context.out.facts([("状态", "state", answer.get("state")), ("签署", "signed by", _signed_by(document))])
     context.out.document(answer)

@@ -1,5 +1,7 @@
 """Signing, granting, revoking: everything that is signed is checked first, on the member's own machine."""
 
+import json
+
 from compute.protocol import documents
 from compute.protocol.shapes import parse_time
 from contracts import pricing
@@ -165,6 +167,16 @@ def test_showing_a_contract_names_parties_and_signers(machine):
     machine.run("--lang", "en", "contract", "show", "C1")
     assert "fund-a (provider)" in machine.out
     assert "500.00" in machine.out
+
+
+def test_the_signed_terms_are_written_to_a_file_for_the_node(machine, tmp_path):
+    machine.as_member("bank")
+    document = machine.world.contract(COMMITMENTS)
+    serve(machine, document, state="effective")
+
+    machine.run("contract", "show", "C1", "--out", str(tmp_path / "contract.json"))
+
+    assert json.loads((tmp_path / "contract.json").read_text()) == document
 
 
 def _copy(document):
