@@ -1,7 +1,8 @@
 """The node's own look at the chain: grants, revocations, and that the contract is there at all.
 
-Plain JSON-RPC over the standard library, to an endpoint of the owner's choosing. Answers are kept for at
-most 60 seconds; when they are older and the chain is silent, the node does not run.
+Plain JSON-RPC over the standard library, to an endpoint of the owner's choosing. Every question goes to
+the chain; only when it is silent does an answer of the last 60 seconds stand in, and without one the node
+does not run.
 """
 
 import json
@@ -11,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from Crypto.Hash import keccak
 
@@ -20,6 +21,7 @@ from exchange.kernel.errors import DomainError
 
 MAX_AGE_SECONDS = 60.0
 TIMEOUT_SECONDS = 3.0
+_SILENCE_SECONDS = 10.0  # after a silence, young answers serve at once: a run must not wait for each time-out
 _MAX_ANSWER_BYTES = 1_000_000
 
 T = TypeVar("T")
@@ -77,6 +79,7 @@ class ChainReader:
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._cache: dict[str, tuple[float, Any]] = {}
+        self._silent_until = float("-inf")
         # No proxy from the environment stands between the node and the chain it has chosen.
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
@@ -130,16 +133,24 @@ class ChainReader:
             raise Refused("GRANT_EXPIRED")
 
     def forget(self) -> None:
-        """Drop what was kept, so that the next question goes to the chain."""
+        """Drop what was kept, so that only the chain itself can answer the next question."""
         self._cache.clear()
+        self._silent_until = float("-inf")
 
     def _kept(self, name: str, read: Callable[[], T]) -> T:
-        """The kept answer while it is young, else a fresh one. An old answer is never used, also when silent."""
+        """A fresh answer; while the chain is silent the kept one if it is young. An old answer is never used."""
         now = self._clock()
-        if name in self._cache and now - self._cache[name][0] < MAX_AGE_SECONDS:
-            kept: T = self._cache[name][1]
-            return kept
-        answer = read()
+        kept_at, kept = self._cache.get(name, (float("-inf"), None))
+        is_young = now - kept_at < MAX_AGE_SECONDS
+        if is_young and now < self._silent_until:
+            return cast(T, kept)
+        try:
+            answer = read()
+        except ChainUnreachable:
+            if not is_young:
+                raise
+            self._silent_until = now + _SILENCE_SECONDS
+            return cast(T, kept)
         self._cache[name] = (now, answer)
         return answer
 

@@ -1,10 +1,9 @@
-"""Grants as admission asks for them: good news may be a minute old, bad news is asked for again."""
+"""Grants as admission asks for them, read by the node itself."""
 
 from datetime import datetime
 
 from compute.node import chain
 from compute.node.config import Config
-from compute.protocol.codes import Refused
 
 
 class ChainGrants:
@@ -14,15 +13,11 @@ class ChainGrants:
         self._reader = reader
 
     def check(self, *, grantor: str, terms_digest: str, now: datetime) -> None:
-        """See `admission.Grants`. A bad answer is asked for again: only good news may be a minute old."""
-        try:
-            self._reader.check(grantor=grantor, terms_digest=terms_digest, now=now)
-        except Refused:
-            self._reader.forget()
-            self._reader.check(grantor=grantor, terms_digest=terms_digest, now=now)
+        """See `admission.Grants`."""
+        self._reader.check(grantor=grantor, terms_digest=terms_digest, now=now)
 
     def forget(self) -> None:
-        """Let the next question go to the chain: before a result leaves, nothing old will do."""
+        """Let nothing kept stand in for a silent chain: before a result leaves, nothing old will do."""
         self._reader.forget()
 
 
