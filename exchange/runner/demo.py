@@ -63,8 +63,11 @@ def start(stack: Stack, clock: Clock) -> None:
 def interactive(directory: Path, *, source: Path | None, mapping: Path | None) -> int:
     """Start, play the story unless this directory has played it, and stay up until Ctrl-C."""
     clock = Clock()
-    stack = Stack(directory, say=clock.say)
     told = directory / "story.json"
+    if (directory / "members").exists() and not told.exists():
+        clock.say("an earlier story stopped halfway; beginning anew")
+        _forget(directory)
+    stack = Stack(directory, say=clock.say)
     try:
         start(stack, clock)
         if told.exists():
@@ -124,6 +127,15 @@ def once(directory: Path, *, source: Path | None, mapping: Path | None) -> int:
     verdict["seconds"] = round(clock.seconds, 1)
     print(json.dumps(verdict, ensure_ascii=False), flush=True)
     return 0 if verdict["ok"] else 1
+
+
+def _forget(directory: Path) -> None:
+    """Remove a demo's state, but for the files of the runner that is running now."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name not in {"supervisor.pid", "demo.log"}:
+            path.unlink(missing_ok=True)
 
 
 def _stop(stack: Stack, clock: Clock) -> None:
