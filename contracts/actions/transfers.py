@@ -1,10 +1,14 @@
 """Moving money: one transfer for each key, its legs adding up to zero, no rule-bound account below it."""
 
+from functools import reduce
+from operator import or_
+
 from django.db import transaction
+from django.db.models import Q
 
 from contracts.errors import AccountWouldGoNegative, MoneyWrong
 from contracts.models import Account, Contract, Posting, Transfer
-from contracts.postings import AccountKind, Leg, Legs, TransferKind
+from contracts.postings import AccountKind, Legs, TransferKind
 from exchange.kernel import identifiers
 from exchange.members.models import Organization
 
@@ -28,7 +32,7 @@ def post(*, key: str, kind: TransferKind, contract: Contract, subject: str, legs
         if transfer.kind != kind.value or transfer.contract_id != contract.pk:
             raise MoneyWrong("This key already moved other money; stop and find out why.")
         return transfer
-    amounts = {_account(leg, contract): leg.amount_fen for leg in legs}
+    amounts = _accounts(legs, contract)
     for account in Account.objects.locked().filter(pk__in=amounts):
         if account.kind != AccountKind.BANK and account.balance_fen + amounts[account.pk] < 0:
             raise AccountWouldGoNegative(f"The {account.kind} account holds too little for this transfer.")
@@ -38,14 +42,24 @@ def post(*, key: str, kind: TransferKind, contract: Contract, subject: str, legs
     return transfer
 
 
-def _account(leg: Leg, contract: Contract) -> int:
-    account, _ = Account.objects.get_or_create(
-        kind=leg.kind.value,
-        contract=contract if leg.kind in _OF_CONTRACT else None,
-        organization=_organization(leg.holder) if leg.holder else None,
-    )
+def _accounts(legs: Legs, contract: Contract) -> dict[int, int]:
+    """The amount of each account by its primary key: one question for all accounts, one for all holders.
+
+    Holders are looked up first, so that every arm of the question can use the accounts' own index.
+    """
+    refs = [identifiers.parse_urn(leg.holder, kind="org") for leg in legs if leg.holder]
+    holders = {one.urn: one.pk for one in Organization.objects.filter(ref__in=refs)} if refs else {}
+    wanted: dict[tuple[str, int | None, int | None], int] = {}
+    for leg in legs:
+        of = contract.pk if leg.kind in _OF_CONTRACT else None
+        wanted[leg.kind.value, holders[leg.holder] if leg.holder else None, of] = leg.amount_fen
+    arms = [Q(kind=kind, organization=holder, contract=of) for kind, holder, of in wanted]
+    rows = Account.objects.filter(reduce(or_, arms)).values_list("kind", "organization_id", "contract_id", "pk")
+    found = {(kind, holder, of): pk for kind, holder, of, pk in rows}
+    return {found.get(key) or _made(*key): amount_fen for key, amount_fen in wanted.items()}
+
+
+def _made(kind: str, holder: int | None, of: int | None) -> int:
+    """A new account, unless somebody made it in the meantime."""
+    account, _ = Account.objects.get_or_create(kind=kind, organization_id=holder, contract_id=of)  # type: ignore[misc]
     return account.pk
-
-
-def _organization(urn: str) -> Organization:
-    return Organization.objects.get(ref=identifiers.parse_urn(urn, kind="org"))
