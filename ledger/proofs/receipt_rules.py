@@ -256,6 +256,10 @@ def check_entry_kinds(evidence: Evidence) -> None:
         for leaf, payload in evidence.payloads(kind):
             if evidence.computation not in (leaf.subject, payload.get("computation")):
                 raise VerificationError("ENTRY_INVALID", f"the entry of kind {kind} is about something else")
+    for kind in ("result.accepted", "result.released"):
+        for _, payload in evidence.payloads(kind):
+            if payload.get("job_digest") != evidence.digests["job_digest"]:
+                raise VerificationError("ENTRY_INVALID", f"the entry of kind {kind} is about another job")
     if len({leaf.entry for leaf, _ in evidence.entries}) != len(evidence.entries):
         raise VerificationError("ENTRY_INVALID", "an entry is shown twice")
 
@@ -283,6 +287,10 @@ def check_charge(evidence: Evidence) -> None:
     logged = evidence.payloads("settlement.charged")
     if len(logged) != 1 or logged[0][1].get("amount_fen") != charge["amount_fen"]:
         raise VerificationError("CHARGE_INVALID", "the amount is not the one that was logged, once")
+    if logged[0][1].get("units") != charge["units"]:
+        raise VerificationError("CHARGE_INVALID", "the units are not those that were logged")
+    if logged[0][1].get("reports") != sorted(statements.digest(report) for report in evidence.reports):
+        raise VerificationError("CHARGE_INVALID", "the charge was logged for other reports")
 
 
 def check_anchor(evidence: Evidence) -> bool:

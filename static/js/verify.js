@@ -197,6 +197,11 @@ class Evidence {
       request_digest: await digest(this.request), job_digest: await digest(this.job),
     };
   }
+  async reportDigests() {
+    const found = [];
+    for (const report of this.reports) { found.push(await digest(report)); }
+    return found.sort();
+  }
   async checkRepeats(document, ...names) {
     must(text(document, "computation") === this.computation, "DIGEST_MISMATCH");
     const digests = await this.digests();
@@ -269,6 +274,10 @@ const ASK = {
       reporting.add(report.organization);
     }
     must(reporting.size === e.reports.length && reporting.size === e.jobParties.size, "REPORT_MISSING");
+    const digests = canonical(await e.reportDigests());
+    for (const [, payload] of e.payloads("result.accepted")) {
+      must(canonical([...items(payload, "reports")].sort()) === digests, "REPORT_MISMATCH");
+    }
   },
   async checkpoint(e) { await checkpointOf(e.bundle.checkpoint, e.policy); },
   async inclusion(e) {
@@ -291,6 +300,10 @@ const ASK = {
       must(found.length > 0, "ENTRY_MISSING");
       must(found.every(([leaf, payload]) => [leaf.subject, payload.computation].includes(e.computation)), "ENTRY_INVALID");
     }
+    const { job_digest: job } = await e.digests();
+    for (const kind of ["result.accepted", "result.released"]) {
+      must(e.payloads(kind).every(([, payload]) => payload.job_digest === job), "ENTRY_INVALID");
+    }
     const names = e.entries().map(([leaf]) => leaf.id);
     must(new Set(names).size === names.length, "ENTRY_INVALID");
   },
@@ -310,6 +323,8 @@ const ASK = {
     must(number(charge, "amount_fen") === number(charge, "unit_price_fen") * number(charge, "units"), "CHARGE_INVALID");
     const logged = e.payloads("settlement.charged");
     must(logged.length === 1 && logged[0][1].amount_fen === charge.amount_fen, "CHARGE_INVALID");
+    must(logged[0][1].units === charge.units, "CHARGE_INVALID");
+    must(canonical(items(logged[0][1], "reports")) === canonical(await e.reportDigests()), "CHARGE_INVALID");
   },
   async anchor(e) {
     const anchor = e.bundle.anchor;

@@ -191,9 +191,16 @@ class Purchase:
                 **references,
                 "consents": sorted(statements.digest(consent) for consent in consents),
             },
-            "result.accepted": {"reports": sorted(statements.digest(report) for report in reports)},
-            "result.released": {"receiver": BANK},
-            "settlement.charged": {"amount_fen": UNIT_PRICE_FEN},
+            "result.accepted": {
+                "job_digest": references["job_digest"],
+                "reports": sorted(statements.digest(report) for report in reports),
+            },
+            "result.released": {"job_digest": references["job_digest"], "receiver": BANK},
+            "settlement.charged": {
+                "units": 1,
+                "amount_fen": UNIT_PRICE_FEN,
+                "reports": sorted(statements.digest(report) for report in reports),
+            },
         }
         self._change("payloads", payloads)
         return payloads

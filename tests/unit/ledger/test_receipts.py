@@ -138,6 +138,14 @@ CASES = {
         "DIGEST_MISMATCH"),
     "another amount logged": (
         "payloads", lambda d: d["settlement.charged"].update(amount_fen=1), "charge", "CHARGE_INVALID"),
+    "more units logged": (
+        "payloads", lambda d: d["settlement.charged"].update(units=2), "charge", "CHARGE_INVALID"),
+    "a charge logged for other reports": (
+        "payloads", lambda d: d["settlement.charged"].update(reports=["0" * 64]), "charge", "CHARGE_INVALID"),
+    "acceptance of another job": (
+        "payloads", lambda d: d["result.accepted"].update(job_digest="0" * 64), "entry_kinds", "ENTRY_INVALID"),
+    "release of another job": (
+        "payloads", lambda d: d["result.released"].update(job_digest="0" * 64), "entry_kinds", "ENTRY_INVALID"),
     "another price charged": (
         "bundle", lambda d: d["charge"].update(unit_price_fen=60_000, amount_fen=60_000), "charge", "CHARGE_INVALID"),
     "an amount that does not multiply": (
