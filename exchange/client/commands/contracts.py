@@ -177,16 +177,31 @@ def describe(context: Context, document: dict[str, Any]) -> None:
     """The terms that matter most, for reading before signing."""
     names = [f"{party['name_zh']} / {party['name_en']} ({party['role']})" for party in document["parties"]]
     price, quota, term = document["price"], document["quota"], document["term"]
+    short = {party["organization"]: party["name_en"] for party in document["parties"]} | {"exchange": "exchange"}
+    data = [
+        f"{short.get(item['provider'], item['provider'])}: {item['dataset']} v{item['version']} "
+        f"({item['dataset_commitment'][:12]}…) {', '.join(item['columns'])}"
+        for item in document["objects"]
+    ]
+    shares = [
+        f"{short.get(line['account'], line['account'])} {line['basis_points'] / 100:g} %"
+        for line in document["money"]["split"]
+    ]
     context.out.facts(
         [
             ("编号", "number", document["number"]),
             ("各方", "parties", "; ".join(names)),
             ("运算", "operations", ", ".join(document["computation"]["operations"])),
+            ("数据与字段", "data and columns", "; ".join(data)),
             ("用途", "purpose", document["purpose"]["code"]),
+            ("结果接收方", "result goes to", short.get(document["output"]["receiver"], document["output"]["receiver"])),
+            ("同意方式", "consent", document["computation"]["approval"]),
             ("单价（元，含税）", "unit price (CNY, tax incl.)", yuan(price["unit_price_fen"])),
-            ("次数", "quota", quota["total"]),
+            ("分配", "shares", "; ".join(shares)),
+            ("次数", "quota", f"{quota['total']} ({quota['per_day']}/d)"),
             ("期限", "term", f"{term['effective_from']} – {term['effective_to']}"),
             ("最小分组", "smallest group", document["output"]["min_cell"]),
+            ("链上授权", "grant on chain", document["evidence"]["chain"]),
             ("条款摘要", "terms digest", statements.digest(document)),
         ]
     )
@@ -209,7 +224,7 @@ def _check_own_party(document: dict[str, Any], *, keys: Any) -> dict[str, Any]:
             raise ClientError(
                 "PARTY_KEYS_DIFFER",
                 "The terms give your organisation a chain or sealing key that is not in your key file; do not sign.",
-                zh="条款中贵方的链上地址或封装密钥与密钥文件不符；请勿签署。",
+                zh="条款中贵方的链上地址或密封密钥与密钥文件不符；请勿签署。",
             )
     raise ClientError(
         "NOT_A_PARTY",
