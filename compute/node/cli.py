@@ -145,7 +145,7 @@ def contract_list(args: Arguments) -> None:
         f"{'  REVOKED' if item['revoked'] else ''}  {item['contract']}"
         for item in found
     ]
-    _list(args, found, lines, en="No contract accepted yet.", zh="还没有接受任何合同。")
+    _list(args, found, lines, en="No contract accepted yet.", zh="还没有接受任何合约。")
 
 
 def consent_standing(args: Arguments) -> None:
@@ -362,11 +362,11 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--schema", type=Path, required=True)
     command(dataset, "list", dataset_list, "what is here / 列出数据集")
 
-    contract = family("contract", "contracts / 合同")
-    command(contract, "accept", contract_accept, "accept a signed contract / 接受已签合同").add_argument(
+    contract = family("contract", "contracts / 合约")
+    command(contract, "accept", contract_accept, "accept a signed contract / 接受已签合约").add_argument(
         "file", type=Path
     )
-    command(contract, "list", contract_list, "accepted contracts / 列出已接受合同")
+    command(contract, "list", contract_list, "accepted contracts / 列出已接受合约")
 
     consent = family("consent", "consents / 同意")
     standing = command(consent, "standing", consent_standing, "say yes in advance / 长期同意")
@@ -382,7 +382,7 @@ def _parser() -> argparse.ArgumentParser:
     refused.add_argument("--reason", default="")
     command(consent, "list", consent_list, "what waits / 等待决定的请求")
 
-    ended = command(top, "revoke", revoke, "end a contract at once / 立即撤销合同")
+    ended = command(top, "revoke", revoke, "end a contract at once / 立即撤销合约")
     ended.add_argument("contract")
     ended.add_argument("--reason", default="")
     ended.add_argument("--out", type=Path)

@@ -37,32 +37,32 @@ def accept_contract(document: Any, *, config: Config, keys: KeyFile, store: Stor
     if own is None or own["role"] == "buyer":
         raise ContractNotAccepted(
             "This node's organisation supplies nothing under that contract.",
-            zh="本节点的机构不是该合同的数据方或计算方。",
+            zh="本节点的机构不是该合约的数据方或计算方。",
         )
     if own["document_key"] != keys.document_key or own["sealing_key"] != keys.sealing_key:
         raise ContractNotAccepted(
             "The contract names other keys for this organisation than this node's key file.",
-            zh="合同中本机构的公钥不是本节点密钥文件的公钥。",
+            zh="合约中本机构的公钥不是本节点密钥文件的公钥。",
         )
     exchange = document["exchange"]
     if exchange["document_key"] != config.exchange_document_key or exchange["log_key"] != config.log_key:
         raise ContractNotAccepted(
             "The contract names other exchange keys than those pinned in config.toml.",
-            zh="合同中的交易所公钥与 config.toml 中固定的不同。",
+            zh="合约中的交易所公钥与 config.toml 中固定的不同。",
         )
     try:
         terms.verify_signatures(document)
     except VerificationError as error:
         raise ContractNotAccepted(
             f"{error.message}; every party signs before a node accepts.",
-            zh="合同签名不全或无效；各方签署后节点才能接受。",
+            zh="合约签名不全或无效；各方签署后节点才能接受。",
         ) from None
     try:
         store.add_contract(document)
     except Refused:
         raise ContractNotAccepted(
             "Another version of this contract was accepted before; terms never change under one reference.",
-            zh="此前已接受该合同的另一版本；同一编号的条款不得更改。",
+            zh="此前已接受该合约的另一版本；同一编号的条款不得更改。",
         ) from None
     accepted: Document = document
     return accepted
@@ -76,12 +76,12 @@ def set_standing(
     allowed = accepted["computation"]["operations"]
     if chosen is not None and not set(chosen) <= set(allowed):
         raise ConsentNotPossible(
-            f"The contract allows only {', '.join(allowed)}.", zh=f"合同只允许 {', '.join(allowed)}。"
+            f"The contract allows only {', '.join(allowed)}.", zh=f"合约只允许 {', '.join(allowed)}。"
         )
     if accepted["computation"]["approval"] != "standing":
         raise ConsentNotPossible(
             "The contract asks for consent run by run; use: hengshu-node consent approve COMPUTATION",
-            zh="合同要求逐次同意；请用：hengshu-node consent approve 计算编号",
+            zh="合约要求逐次同意；请用：hengshu-node consent approve 计算编号",
         )
     end = shapes.parse_time(accepted["term"]["effective_to"])
     store.set_rule(
@@ -281,6 +281,6 @@ def _accepted(store: Store, contract: str) -> Document:
     if accepted is None:
         raise ContractNotAccepted(
             "This node has not accepted that contract; run: hengshu-node contract accept FILE",
-            zh="本节点没有接受该合同；请运行：hengshu-node contract accept 文件",
+            zh="本节点没有接受该合约；请运行：hengshu-node contract accept 文件",
         )
     return accepted

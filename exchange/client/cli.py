@@ -102,13 +102,13 @@ def build_parser(language: str) -> argparse.ArgumentParser:
     opened.add_argument("ref")
     opened.add_argument("--out", default="", help=t("输出目录", "directory to write to"))
 
-    receipt = group("receipt", "收据", "receipts")
-    got = command(receipt, "get", "receipts:get", "下载收据包", "fetch a receipt bundle")
+    receipt = group("receipt", "用量凭证", "receipts")
+    got = command(receipt, "get", "receipts:get", "下载凭证包", "fetch a receipt bundle")
     got.add_argument("ref")
     got.add_argument("--out", default="", help=t("输出文件", "file to write"))
 
-    verify = command(groups, "verify", "receipts:verify", "离线核验收据包", "judge a receipt bundle offline")
-    verify.add_argument("receipt", help=t("收据包文件", "the bundle's file"))
+    verify = command(groups, "verify", "receipts:verify", "离线核验凭证包", "judge a receipt bundle offline")
+    verify.add_argument("receipt", help=t("凭证包文件", "the bundle's file"))
     verify.add_argument(
         "--policy", default="", help=t("信任策略文件", "trust policy file; the pinned one if not given")
     )

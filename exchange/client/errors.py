@@ -41,7 +41,7 @@ ZH_BY_CODE = {
     "STATEMENT_WRONG": "结算单的数字与合约条款不符，可提出争议。",
     "SIGNATURE_INVALID": "签名与内容不符。",
     "SIGNATURE_MISSING": "缺少必要的签名。",
-    "SEAL_INVALID": "该结果分片不是为此密钥、此次运行封装的。",
+    "SEAL_INVALID": "该结果分片不是为此密钥、此次运行密封的。",
     "JSON_INVALID": "文件不是严格的 UTF-8 JSON。",
     "POLICY_INVALID": "信任策略文件格式不对。",
 }

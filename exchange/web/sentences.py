@@ -80,7 +80,7 @@ CHINESE: Mapping[str, str] = {
     "MONEY_WRONG": "账目不平。核查之前不得结算。",
     # computations
     "REQUEST_INVALID": "请求文件格式不符，请用 hengshu compute submit 重新生成。",
-    "REQUEST_SIGNATURE_INVALID": "请求未由合约所列的买方密钥签名，请核对密钥文件后重新签名。",
+    "REQUEST_SIGNATURE_INVALID": "请求未由合约所列的需方密钥签名，请核对密钥文件后重新签名。",
     "REQUEST_EXPIRED": "请求已过有效期，请重新生成。",
     "TERMS_DIGEST_MISMATCH": "请求所指条款与已签署条款不同，请重新读取合约后再提交。",
     "COMPUTATION_EXISTS": "该编号已用于另一份请求，请生成新的请求。",
@@ -107,7 +107,7 @@ CHINESE: Mapping[str, str] = {
     "MESSAGE_REPLAYED": "该消息已收到过，请以新的随机数重新发送。",
     "REVIEW_REJECTED": "审核未通过，计算已终止，额度已退还。请查看审核理由。",
     "CONSENT_REFUSED": "有一方拒绝同意，计算已终止，额度已退还。请与该方联系。",
-    "WITHDRAWN_BY_BUYER": "买方已撤回请求，额度已退还。",
+    "WITHDRAWN_BY_BUYER": "需方已撤回请求，额度已退还。",
     "POLICY_CHANGED": "产品分级或策略已变化，须经审核，请重新提交请求。",
     "PARTIES_NOT_READY": "有参与方的节点未在期限内就绪，额度已退还。请确认各节点在线后重新提交。",
     # listings

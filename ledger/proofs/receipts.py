@@ -20,7 +20,7 @@ __all__ = ["TYPE", "Check", "Status", "accepted", "verify"]
 MAX_BYTES = 4 * 1024 * 1024
 _MEMBERS = {"type", "number", "computation", "documents", "entries", "checkpoint", "anchor", "charge", "proof"}
 _DOCUMENTS = {"contract", "request", "job", "consents", "reports"}
-_TAMPERED_ZH = "收据包已损坏或被改动，其余各项不再核验。"
+_TAMPERED_ZH = "凭证包已损坏或被改动，其余各项不再核验。"
 _TAMPERED_EN = "The bundle is damaged or has been changed; nothing further was checked."
 
 
@@ -78,9 +78,9 @@ class _Question:
 _QUESTIONS = (
     _Question("contract", "合约由所列各方签署", "The contract is signed by every party named in it",
               receipt_rules.check_contract),
-    _Question("request", "计算请求由买方签署", "The request is signed by the buyer named in the contract",
+    _Question("request", "计算请求由需方签署", "The request is signed by the buyer named in the contract",
               receipt_rules.check_request),
-    _Question("job", "任务书由交易所签署，结果只交给买方密钥",
+    _Question("job", "作业书由交易所签署，结果只交给需方密钥",
               "The job is signed by the exchange and its result goes to the buyer's key", receipt_rules.check_job),
     _Question("consents", "各执行方均已同意", "Every party of the job has consented", receipt_rules.check_consents),
     _Question("reports", "执行报告由各方密钥签署且一致",
@@ -97,7 +97,7 @@ _QUESTIONS = (
               receipt_rules.check_authorization),
     _Question("charge", "收费等于单价乘用量", "The charge is unit price times units", receipt_rules.check_charge),
 )  # fmt: skip
-_BUNDLE_ZH, _BUNDLE_EN = "收据包完整并由交易所签署", "The bundle is whole and signed by the exchange"
+_BUNDLE_ZH, _BUNDLE_EN = "凭证包完整并由交易所签署", "The bundle is whole and signed by the exchange"
 _ANCHOR_ZH, _ANCHOR_EN = "锚定与检查点一致", "The anchor says the same as the checkpoint"
 _CHAIN_ZH, _CHAIN_EN = "链上确有此根", "The chain itself holds this root"
 
@@ -163,7 +163,7 @@ def _anchor(evidence: Evidence) -> Check:
         return _not_checked(
             "anchor", _ANCHOR_ZH, _ANCHOR_EN,
             "This bundle carries no anchor. The log's own signature is the only evidence of its order.",
-            "本收据包未附锚定信息，日志顺序仅由日志签名证明。", required=False,
+            "本凭证包未附锚定信息，日志顺序仅由日志签名证明。", required=False,
         )  # fmt: skip
     try:
         same_size = receipt_rules.check_anchor(evidence)
@@ -176,7 +176,7 @@ def _anchor(evidence: Evidence) -> Check:
         return _not_checked(
             "anchor", _ANCHOR_ZH, _ANCHOR_EN,
             "The anchor covers another size of the log, and the bundle does not join the two. Ask for a newer one.",
-            "锚定所覆盖的日志大小与检查点不同，包内没有二者的一致性证明，请索取新的收据包。", required=False,
+            "锚定所覆盖的日志大小与检查点不同，包内没有二者的一致性证明，请索取新的凭证包。", required=False,
         )  # fmt: skip
     return Check("anchor", _ANCHOR_ZH, _ANCHOR_EN, Status.PASS, required=False)
 

@@ -36,7 +36,7 @@ def _card(context: Context, keys: keyfiles.KeyFile) -> None:
             ("名称", "name", card["name"]),
             ("文书密钥", "document key", card["document_key"]),
             ("链上地址", "chain address", card["chain_address"]),
-            ("封装密钥", "sealing key", card["sealing_key"]),
+            ("密封密钥", "sealing key", card["sealing_key"]),
         ]
     )
     context.out.document(card)

@@ -19,7 +19,7 @@ def get(context: Context, args: argparse.Namespace) -> int:
     path = Path(args.out or f"receipt-{args.ref}.json")
     store.write_private(path, bundle)
     context.out.say(
-        f"收据已保存：{path}。离线核验：hengshu verify {path}", f"Saved {path}. Verify: hengshu verify {path}"
+        f"用量凭证已保存：{path}。离线核验：hengshu verify {path}", f"Saved {path}. Verify: hengshu verify {path}"
     )
     context.out.document({"file": str(path), "size_bytes": len(bundle)})
     return 0
@@ -36,9 +36,9 @@ def verify(context: Context, args: argparse.Namespace) -> int:
             detail = f"{check.code} {detail}".strip()
         context.out.check(_WORDS[check.status], context.out.pick(check.name_zh, check.name_en), detail)
     if accepted:
-        context.out.say("收据成立。", "The receipt holds.")
+        context.out.say("用量凭证成立。", "The receipt holds.")
     else:
-        context.out.say("收据不成立；请勿据此付款或放行。", "The receipt does not hold; do not pay or act on it.")
+        context.out.say("用量凭证不成立；请勿据此付款或放行。", "The receipt does not hold; do not pay or act on it.")
     context.out.document({"accepted": accepted, "checks": [check.document() for check in checks]})
     return 0 if accepted else 1
 

@@ -63,9 +63,9 @@ def check_parts(
     expected = documents.job_core(request=request, terms=terms)
     same = all(job[name] == value for name, value in expected.items())
     if not same or job["id"] != identifiers.make_urn("computation", ref):
-        raise _differs("The job is not the one you asked for", "任务书与所提请求不符")
+        raise _differs("The job is not the one you asked for", "作业书与所提请求不符")
     if job["result"]["sealing_key"] != keys.sealing_key:
-        raise _differs("The result was sealed to another key", "结果封装给了另一把密钥")
+        raise _differs("The result was sealed to another key", "结果密封给了另一把密钥")
     digest = statements.digest(job)
     parts = {part["rank"]: part for part in answer["parts"]}
     if sorted(parts) != list(range(len(job["parties"]))) or len(parts) != len(answer["parts"]):

@@ -34,7 +34,7 @@ def _line(context: Context, line: dict[str, Any], *, terms: dict[str, Any], poli
         ref = identifiers.parse_urn(subject, kind="computation")
         bundle = context.api().get_bytes(f"/api/v1/computations/{ref}/receipt/")
     except (ValueError, ClientError):
-        return [context.out.pick(f"{subject}：取不到收据", f"{subject}: no receipt to be had")]
+        return [context.out.pick(f"{subject}：取不到用量凭证", f"{subject}: no receipt to be had")]
     failures = [check for check in receipts.verify(bundle, policy=policy) if check.status is receipts.Status.FAIL]
     if failures:
         return [f"{subject}: {context.out.pick(check.name_zh, check.name_en)} ({check.code})" for check in failures]
@@ -47,4 +47,4 @@ def _line(context: Context, line: dict[str, Any], *, terms: dict[str, Any], poli
         and receipt["charge"]["amount_fen"] == line.get("amount_fen")
         and counted == line.get("reports")
     )
-    return [] if agrees else [context.out.pick(f"{subject}：与收据不符", f"{subject}: differs from its receipt")]
+    return [] if agrees else [context.out.pick(f"{subject}：与用量凭证不符", f"{subject}: differs from its receipt")]

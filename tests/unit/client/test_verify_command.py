@@ -85,7 +85,7 @@ def test_the_policy_is_pinned_and_a_new_one_needs_a_word(tmp_path, purchase, mac
     assert purchase.policy.log_key in machine.out
     (tmp_path / "receipt.json").write_bytes(purchase.bundle())
     assert machine.run("--lang", "zh", "verify", str(tmp_path / "receipt.json")).code == 0
-    assert "收据成立" in machine.out
+    assert "用量凭证成立" in machine.out
 
     machine.exchange.answers[place] = (200, Purchase().policy.document())
     assert machine.run("policy", "fetch").err.startswith("POLICY_CHANGED")

@@ -87,7 +87,7 @@ def test_an_ended_computation_says_why_in_both_languages(world, computation):
     chinese = browser(world.buyer, "zh-hans").get(f"/computations/{computation.ref}/").context["end_sentence"]
 
     assert english.startswith("The buyer took the request back")
-    assert chinese.startswith("买方已撤回请求")
+    assert chinese.startswith("需方已撤回请求")
 
 
 def test_another_members_computation_is_not_found(computation):
