@@ -55,7 +55,7 @@ def _accounts(legs: Legs, contract: Contract) -> dict[int, int]:
         wanted[leg.kind.value, holders[leg.holder] if leg.holder else None, of] = leg.amount_fen
     arms = [Q(kind=kind, organization=holder, contract=of) for kind, holder, of in wanted]
     rows = Account.objects.filter(reduce(or_, arms)).values_list("kind", "organization_id", "contract_id", "pk")
-    found = {(kind, holder, of): pk for kind, holder, of, pk in rows}
+    found: dict[tuple[str, int | None, int | None], int] = {(kind, holder, of): pk for kind, holder, of, pk in rows}
     return {found.get(key) or _made(*key): amount_fen for key, amount_fen in wanted.items()}
 
 
