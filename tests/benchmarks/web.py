@@ -17,7 +17,7 @@ from tests.benchmarks._timing import load, percentiles
 
 PRODUCTS = 20_000
 CONNECTIONS = 8
-SPAN = 3.0
+SPAN = 2.0
 CITIES = ["澄江市", "云岭市", "远山市", "临港市", "松原县", "柳湾县", "石桥区", "东陵区"]
 SUBJECTS = ["住房公积金", "社会保险", "不动产登记", "企业用电", "公共信用", "医疗结算", "道路运输", "农业保险"]
 FORMS = ["缴存统计", "月度汇总", "画像统计", "联合统计", "指标查询"]
@@ -125,38 +125,34 @@ def _products() -> None:
     from tests.factories import listings as factory
 
     chosen, now = random.Random(7), timezone.now()
+    abstract = "按区县与年龄段统计，用于信贷风险统计与公共服务评估。"
     people = [factory.provider(name_zh=city, name_en=f"Office {number}") for number, city in enumerate(CITIES)]
-    rows = []
-    with transaction.atomic():
-        for serial in range(1, PRODUCTS + 1):
-            by = chosen.choice(people)
-            name = by.organization.name_zh + chosen.choice(SUBJECTS) + chosen.choice(FORMS)
-            number = identifiers.number("DP", exchange="HS", year_month="202611", serial=serial)
-            rows.append((Product(
-                number=number, provider=by.organization, name_zh=name, name_en=f"Statistics {serial}",
-                state="listed", listed_at=now,
-            ), by))  # fmt: skip
-        Product.objects.bulk_create([product for product, _ in rows])
+    products, authors = [], []
+    for serial in range(1, PRODUCTS + 1):
+        by = chosen.choice(people)
+        name = by.organization.name_zh + chosen.choice(SUBJECTS) + chosen.choice(FORMS)
+        number = identifiers.number("DP", exchange="HS", year_month="202611", serial=serial)
+        vector = search.vector([(name, "A"), (abstract, "C")])
+        fields = {"name_zh": name, "name_en": f"Statistics {serial}", "state": "listed", "listed_at": now}
+        products.append(Product(number=number, provider=by.organization, search=vector, **fields))
+        authors.append(by.user)
+    with transaction.atomic(), connection.cursor() as cursor:
+        Product.objects.bulk_create(products)
         versions = ProductVersion.objects.bulk_create(
             [
-                ProductVersion(product=product, version=1, dataset="benchmark", grade=2, created_by=by.user)
-                for product, by in rows
+                ProductVersion(product=product, version=1, dataset="benchmark", grade=2, created_by=author)
+                for product, author in zip(products, authors, strict=True)
             ]
         )
-        abstract = "按区县与年龄段统计，用于信贷风险统计与公共服务评估。"
         Specification.objects.bulk_create(
             [
                 Specification(version=version, abstract_zh=abstract, industry=chosen.choice(["J66", "S93", "G54"]))
                 for version in versions
             ]
         )
-        for version in versions:
-            version.product.current = version
-        Product.objects.bulk_update([version.product for version in versions], ["current"], batch_size=2000)
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                "UPDATE listings_product SET search = %s::tsvector WHERE id = %s",
-                [(search.vector([(product.name_zh, "A"), (abstract, "C")]), product.pk) for product, _ in rows],
-            )
+        cursor.execute(
+            "UPDATE listings_product SET current_id = version.id FROM listings_productversion version"
+            " WHERE version.product_id = listings_product.id"
+        )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
