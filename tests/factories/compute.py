@@ -29,6 +29,7 @@ from listings.models import Column, Product, ProductVersion, RegistrationCertifi
 from tests.fakes.nodes import FakeNode
 
 COLUMNS = {"district": "none", "age_band": "none", "base": "pi"}  # name and personal-information flag
+BLOCK_DIMENSIONS = ("district", "age_band")
 _KEYS: dict[str, KeyFile] = {}
 
 
@@ -208,8 +209,16 @@ class World:
             version=version, **{"grade_general": self.grade, "persons_approx": 1000, **self.specification}
         )
         for position, (column, pi) in enumerate(COLUMNS.items()):
+            is_block = column in BLOCK_DIMENSIONS
             Column.objects.create(
-                version=version, position=position, name=column, title_zh=column, type="category", pi=pi, grade=1
+                version=version,
+                position=position,
+                name=column,
+                title_zh=column,
+                type="category" if is_block else "decimal",
+                is_block_dimension=is_block,
+                pi=pi,
+                grade=1,
             )
         RegistrationCertificate.objects.create(
             version=version,

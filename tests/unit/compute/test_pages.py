@@ -142,7 +142,7 @@ def test_the_builder_checks_a_draft_and_shows_the_command(world):
 
     assert answer.context["command"] == (
         f"hengshu compute submit {world.contract.number} --operation joint_statistics --group-by district "
-        "--values base --filter age_band=30-39,40-49 --min-group 10"
+        "--values base --filter age_band=30-39,40-49 --min-group 10 --watch"
     )
 
 
