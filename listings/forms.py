@@ -111,7 +111,9 @@ class ProductForm(forms.Form):
     )
     deident_method = forms.CharField(label=_("De-identification"), max_length=400, required=False)
     pia_date = forms.DateField(
-        label=_("Impact assessment, date"), required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+        label=_("Impact assessment, date"),
+        required=False,
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         help_text=_("Needed where a column holds sensitive personal information (PIPL 55)."),
     )  # fmt: skip
     pia_digest = forms.RegexField(
