@@ -46,6 +46,7 @@ class ProposalForm(forms.Form):
     )
     legal_basis = forms.ChoiceField(
         label=_("Legal basis"),
+        initial=LegalBasis.CONTRACT.value,
         choices=[(one.value, labels.SPECIFICATION[one.value]) for one in LegalBasis if one.value],
     )
     unit_price_yuan = forms.DecimalField(

@@ -11,7 +11,7 @@ from compute import queues as compute_queues
 from contracts.models import Account, Contract
 from contracts.postings import AccountKind
 from contracts.querysets import ContractQuerySet
-from contracts.states import FUNDABLE
+from contracts.states import FUNDABLE, ContractState
 from exchange.members.models import Membership, Organization, SigningKey
 from exchange.members.permissions import Permission, has_permission
 from ledger import publication
@@ -104,7 +104,8 @@ def fundable() -> list[tuple[Contract, int]]:
     contracts = Contract.objects.in_states(FUNDABLE).select_related("buyer").order_by("created", "pk")
     escrows = Account.objects.filter(contract__in=contracts, kind=AccountKind.ESCROW.value)
     balances = dict(escrows.values_list("contract_id", "balance_fen"))
-    return [(one, balances.get(one.pk, 0)) for one in contracts]
+    waiting_first = sorted(contracts, key=lambda one: one.state == ContractState.EFFECTIVE)
+    return [(one, balances.get(one.pk, 0)) for one in waiting_first]
 
 
 def alarms() -> list[str]:

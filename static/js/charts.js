@@ -21,7 +21,7 @@
       pointer: { length: "58%", width: 4, itemStyle: { color: ink } },
       anchor: { show: true, size: 10, itemStyle: { color: ink } },
       title: { show: false },
-      detail: { valueAnimation: !still, formatter: `{value} / ${o.limit}`, fontSize: 20, fontWeight: 700, color: ink, fontFamily: font, offsetCenter: [0, "62%"] },
+      detail: { valueAnimation: false, formatter: `{value} / ${o.limit}`, fontSize: 20, fontWeight: 700, color: ink, fontFamily: font, offsetCenter: [0, "62%"] },
       data: [{ value: o.used, name: o.name }],
     }],
   });
