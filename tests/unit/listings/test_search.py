@@ -80,3 +80,20 @@ def test_the_catalogue_finds_listed_products_by_two_characters_and_counts_facets
     assert list(catalogue.find({"q": product.number})) == [product]
     assert catalogue.facets({"q": "公积"})["industry"] == [{"value": "J66", "count": 1, "is_chosen": False}]
     assert list(catalogue.find({"grade": "4"})) == []
+
+
+@pytest.mark.django_db
+def test_a_facet_counts_its_other_values_and_the_choices_made_elsewhere():
+    by = listings.provider()
+    listings.listed(by=by, name_zh="住房公积金缴存统计", changes={"industry": "J66"})
+    listings.listed(by=by, name_zh="住房公积金贷款统计", changes={"industry": "J66"})
+    listings.listed(name_zh="住房公积金提取统计", changes={"industry": "S93"})
+
+    facets = catalogue.facets({"q": "公积", "industry": "S93"})
+
+    assert facets["industry"] == [
+        {"value": "J66", "count": 2, "is_chosen": False},
+        {"value": "S93", "count": 1, "is_chosen": True},
+    ]
+    assert [row["count"] for row in facets["provider"]] == [1]  # only who offers something in the chosen industry
+    assert len(catalogue.find({"q": "公积", "industry": "S93"})) == 1
