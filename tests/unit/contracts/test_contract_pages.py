@@ -62,3 +62,27 @@ def test_the_buyer_takes_a_proposal_back_on_the_page():
 
     agreement.contract.refresh_from_db()
     assert agreement.contract.state == ContractState.WITHDRAWN
+
+
+def test_a_page_that_waits_is_told_when_the_contract_has_moved():
+    agreement = factory.contract(state=ContractState.SIGNED, escrow_fen=0)
+    client = client_of(agreement.buyer, Role.BUYER)
+    path = f"/contracts/{agreement.contract.ref}/"
+    seen = client.get(path).context["seen"]
+
+    def ask():
+        return client.get(path, {"seen": seen}, headers={"HX-Request": "true"})
+
+    assert (ask().status_code, "HX-Refresh" in ask()) == (204, False)
+    clerk = client_of(factory.exchange(), Role.SETTLEMENT_CLERK)
+    clerk.post(path + "deposit/", {"amount_yuan": "1000.00", "reference": "ICBC 10"})
+    assert ask()["HX-Refresh"] == "true"
+
+
+def test_a_provider_is_told_how_its_node_learns_of_the_signed_terms():
+    agreement = factory.contract()
+
+    page = client_of(agreement.providers[0], Role.PROVIDER).get(f"/contracts/{agreement.contract.ref}/")
+
+    assert f"hengshu contract show {agreement.contract.number} --out contract.json" in page.content.decode()
+    assert f"consent standing {agreement.contract.urn}" in page.content.decode()
