@@ -90,10 +90,18 @@ def _as_nobody(directory: Path, package: Path) -> Postgres:
     place.mkdir(mode=0o700, exist_ok=True)
     os.chown(place, _NOBODY, _NOBODY)
     copy = place / "install" / package.name
-    if not copy.exists():
+    whole = place / "install" / "whole"
+    if not whole.exists():
+        shutil.rmtree(place / "install", ignore_errors=True)
         shutil.copytree(package / "pginstall18", copy / "pginstall18", symlinks=True)
         libraries = package.parent / f"{package.name}.libs"  # found by the wheel's relative rpath
         shutil.copytree(libraries, place / "install" / libraries.name)
+        # Whatever modes the installer and the umask left: nobody owns its copy and can read and enter all of it.
+        for path in (place / "install", *(place / "install").rglob("*")):
+            os.chown(path, _NOBODY, _NOBODY, follow_symlinks=False)
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | (0o700 if path.is_dir() else 0o600))
+        whole.touch()
     prefix = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
     return Postgres(place, copy / "pginstall18" / "bin", prefix)
 
