@@ -189,7 +189,7 @@ class ChainReader:
         try:
             with self._open(request, timeout=self._timeout_seconds) as response:
                 answer = json.loads(response.read(_MAX_ANSWER_BYTES))
-        except (OSError, ValueError, urllib.error.URLError) as error:
+        except (OSError, ValueError, RecursionError, urllib.error.URLError) as error:
             raise _silent() from error
         if not isinstance(answer, dict) or "result" not in answer:
             raise _silent()

@@ -5,7 +5,6 @@ a consent's id), never the envelope.
 """
 
 import http.client
-import json
 import secrets
 import ssl
 from collections.abc import Callable, Mapping
@@ -106,7 +105,7 @@ class ExchangeClient:
 
 def _code(answer: bytes) -> str:
     try:
-        code = json.loads(answer)["code"]
-    except (ValueError, KeyError, TypeError):
+        code = canonical.parse(answer, max_bytes=MAX_ANSWER_BYTES)["code"]
+    except (VerificationError, KeyError, TypeError):
         return "UNKNOWN"
     return code if isinstance(code, str) and len(code) <= 64 else "UNKNOWN"

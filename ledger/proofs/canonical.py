@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from typing import Any, NoReturn
 
 import rfc8785
@@ -10,6 +11,9 @@ from ledger.proofs.errors import VerificationError
 
 MAX_SAFE_INTEGER = 2**53 - 1
 _MAX_DEPTH = 64
+# A text, or the rest of the document where it is not closed: so every byte is looked at once.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
 def canonicalize(obj: Any) -> bytes:
@@ -41,6 +45,7 @@ def parse(data: bytes, *, max_bytes: int = 4 * 1024 * 1024) -> Any:
     """
     if len(data) > max_bytes:
         raise VerificationError("JSON_TOO_LARGE", f"the document is larger than {max_bytes} bytes")
+    _check_depth(data)
     try:
         value = json.loads(
             data.decode("utf-8"),
@@ -62,6 +67,17 @@ def parse_canonical(data: bytes, *, max_bytes: int = 4 * 1024 * 1024) -> Any:
     if canonicalize(value) != data:
         raise VerificationError("NOT_CANONICAL", "the document is not in canonical form")
     return value
+
+
+def _check_depth(data: bytes) -> None:
+    """Refuse deep nesting before the reader sees it: its recursion ends the process where the limit was raised."""
+    if data.count(b"[") + data.count(b"{") <= _MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in _STRING.sub(b"", data).translate(None, _NOT_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > _MAX_DEPTH + 1:
+            raise VerificationError("JSON_INVALID", f"the document nests deeper than {_MAX_DEPTH} levels")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Canonical JSON and the strict reader."""
 
 import json
+import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -72,3 +74,33 @@ def test_a_large_document_is_refused_before_it_is_read():
 def test_floats_cannot_be_written():
     with pytest.raises(VerificationError):
         canonical.canonicalize({"a": 0.1})
+
+
+def test_deep_nesting_is_refused_before_the_reader_recurses_whatever_the_limit():
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)  # as some libraries do: the C reader would then end the process
+    try:
+        for data in (b"[" * 200_000, b'{"a":' * 200_000, b'{"a":"]]]]' + b'","b":[' * 200_000):
+            with pytest.raises(VerificationError) as refused:
+                canonical.parse(data)
+            assert refused.value.code == "JSON_INVALID"
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_brackets_in_texts_and_wide_documents_are_not_deep():
+    value = {"a": "[{" * 500, "b": '\\"[' * 500, "c": [[]] * 500, "d": [{"e": {}}] * 500}
+
+    assert canonical.parse(json.dumps(value).encode()) == value
+    deepest: list = []
+    for _ in range(64):
+        deepest = [deepest]
+    assert canonical.parse(json.dumps(deepest).encode()) == deepest
+
+
+def test_a_text_that_never_ends_is_looked_at_once():
+    started = time.monotonic()
+    for end in (b"[[[" * 30, b"[" * 90 + b"\\"):
+        with pytest.raises(VerificationError):
+            canonical.parse(b'["' + b'\\"' * 1_000_000 + end)
+    assert time.monotonic() - started < 2
