@@ -84,6 +84,13 @@ class SignInRefused(DomainError):
     status = 401
 
 
+class AddressUnconfirmed(DomainError):
+    """The account's mail address was never confirmed."""
+
+    code = "ADDRESS_UNCONFIRMED"
+    status = 403
+
+
 class SecondFactorNeeded(DomainError):
     """This account signs in with a one-time code as well."""
 

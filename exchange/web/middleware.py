@@ -9,6 +9,7 @@ from django.shortcuts import render
 from exchange.kernel.errors import DomainError
 from exchange.members.models import Membership, User
 from exchange.web import problems
+from exchange.web.parsers import MAX_BODY_BYTES
 
 SESSION_KEY = "membership"
 API_PREFIX = "/api/"
@@ -37,6 +38,11 @@ class MembershipMiddleware:
         return next((one for one in memberships if one.ref == chosen), memberships[0] if memberships else None)
 
 
+def _length_of(request: HttpRequest) -> int:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    return int(length) if length.isascii() and length.isdecimal() else 0
+
+
 class RefusalMiddleware:
     """Show a page for what the domain turned down: code, sentence and status, never a stack trace.
 
@@ -50,6 +56,8 @@ class RefusalMiddleware:
         if "\x00" in request.path or "\x00" in unquote(request.META.get("QUERY_STRING", "")):
             # No address and no name has this character, and no database column could be asked for it.
             response: HttpResponseBase = problems.page_not_found(request, Http404())
+        elif _length_of(request) > MAX_BODY_BYTES:  # answered before a byte of it is read or written to disk
+            response = problems.body_too_large(request)
         else:
             response = self.get_response(request)
         response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")

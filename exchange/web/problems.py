@@ -127,6 +127,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
     )
 
 
+def body_too_large(request: HttpRequest) -> HttpResponse:
+    """Answer a body that no request of ours needs: problem+json below /api/, a page elsewhere."""
+    english = "The request body is too large; make it smaller and send it again."
+    return _nothing_here(request, of_code("JSON_TOO_LARGE", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, english))
+
+
 def _nothing_here(request: HttpRequest, problem: Problem) -> HttpResponse:
     if request.path.startswith("/api/"):
         return json_response(problem)

@@ -41,6 +41,7 @@ CHINESE: Mapping[str, str] = {
     "EXCHANGE_NOT_READY": "交易所尚未初始化。请运维运行 manage.py init_exchange。",
     "TOKEN_INVALID": "访问令牌无效、已过期或已撤回。请重新登录。",
     "SIGN_IN_REFUSED": "用户名、密码或动态口令不符。请核对后再试。",
+    "ADDRESS_UNCONFIRMED": "邮箱地址尚未验证。请先打开验证邮件中的链接。",
     "SECOND_FACTOR_NEEDED": "该账户需要动态口令。请附上 code 后重试。",
     "KEY_FILE_INVALID": "密钥文件无法使用。请检查路径、权限与口令。",
     # contracts

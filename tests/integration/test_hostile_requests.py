@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
@@ -15,6 +15,7 @@ from compute.actions import computations
 from compute.models import Computation
 from exchange.members.actions import tokens
 from exchange.members.permissions import Role
+from exchange.web.middleware import RefusalMiddleware
 from listings.models import Product
 from tests.factories.compute import World, member
 
@@ -207,7 +208,19 @@ def test_deep_and_large_bodies_are_refused(cast):
         assert (answer.status_code, "code" in answer.json()) == (status, True)
     large = '{"a":"' + "x" * (9 * 1024 * 1024) + '"}'
     answer = client.post("/api/v1/contracts/", data=large, content_type="application/json", headers=headers)
-    assert answer.status_code in (400, 413)
+    assert (answer.status_code, answer.json()["code"]) == (413, "JSON_TOO_LARGE")
+
+
+def test_an_upload_bomb_is_answered_before_it_is_read():
+    kind = "multipart/form-data; boundary=b"
+    for path in ("/ledger/verify/", "/api/v1/contracts/", "/accounts/login/"):
+        request = RequestFactory().post(path, data=b"--b--", content_type=kind, CONTENT_LENGTH=str(50 * 1024**3))
+        answer = RefusalMiddleware(never)(request)
+        assert (path, answer.status_code) == (path, 413)
+
+
+def never(_):
+    raise AssertionError("the request went on")
 
 
 def test_a_message_from_the_past_or_for_another_exchange_is_refused(world):

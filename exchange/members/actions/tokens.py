@@ -5,15 +5,23 @@ import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP
+from django.conf import settings
 from django.contrib.auth import authenticate
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from exchange.members.errors import MembershipMissing, SecondFactorNeeded, SignInRefused, TokenInvalid
+from exchange.members.errors import (
+    AddressUnconfirmed,
+    MembershipMissing,
+    SecondFactorNeeded,
+    SignInRefused,
+    TokenInvalid,
+)
 from exchange.members.models import ApiToken, Membership, User
 
 LIFETIME = timedelta(hours=12)
@@ -44,12 +52,14 @@ def sign_in(
         request: lets the sign-in backend count failures by address.
     Raises:
         SignInRefused: unknown name, wrong password or wrong code; which of them is not said.
+        AddressUnconfirmed: the password is right and the mail address was never confirmed.
         SecondFactorNeeded: the password is right and a code is needed.
         MembershipMissing: the named membership is not this person's.
     """
     user = authenticate(request, username=username, password=password)
     if not isinstance(user, User) or not user.is_active:
         raise SignInRefused("User name, password or code do not match; check them and try again.")
+    _check_address(user)
     _check_second_factor(user, code)
     return issue(user=user, membership=_choose(user, membership))
 
@@ -85,6 +95,13 @@ def read(value: str) -> ApiToken:
 def revoke(*, token: ApiToken) -> None:
     """Withdraw a token before its time. Idempotent."""
     ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+
+
+def _check_address(user: User) -> None:
+    """The pages let nobody in before the mail address is confirmed; neither does the API."""
+    addresses = list(EmailAddress.objects.filter(user=user).values_list("verified", flat=True))
+    if addresses and not any(addresses) and settings.ACCOUNT_EMAIL_VERIFICATION == "mandatory":
+        raise AddressUnconfirmed("Confirm your mail address first: open the link in the mail that you were sent.")
 
 
 def _check_second_factor(user: User, code: str | None) -> None:

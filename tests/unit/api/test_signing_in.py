@@ -1,6 +1,7 @@
 """Signing in under attack: guesses are counted, whoever they say they come from."""
 
 import pytest
+from allauth.account.models import EmailAddress
 from rest_framework.test import APIClient
 
 from exchange.members.actions import people
@@ -47,3 +48,14 @@ def test_a_token_is_kept_as_a_digest_only():
 
     assert len(value) >= 43
     assert value not in str(list(ApiToken.objects.values_list()))
+
+
+def test_an_address_that_was_never_confirmed_signs_in_nowhere():
+    user = people.register(username="lin", email="somebody.else@example.org", password=members.PASSWORD)
+    EmailAddress.objects.filter(user=user).update(verified=False)
+
+    answer = attempt("lin", members.PASSWORD)
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "ADDRESS_UNCONFIRMED")
+    assert not ApiToken.objects.exists()
+    assert attempt("lin", "wrong").json()["code"] == "SIGN_IN_REFUSED"
