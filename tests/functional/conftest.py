@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,17 +38,26 @@ def scene(transactional_db, settings, monkeypatch) -> pages.Scene:
     return pages.scene()
 
 
+@contextmanager
+def without_own_servers() -> Iterator[None]:
+    """The environment as it is outside a test run; what follows is a stack of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("DATABASE_URL", "REDIS_URL", "RUN_DIR", "SECRET_KEY", "EMAIL_URL"):
+            patch.delenv(variable, raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def told() -> Iterator[Story]:
     """A running exchange on which the demo's whole story has been told: two contracts in force, two results."""
     # Short, and outside the test's own servers: it starts its own PostgreSQL, Valkey, chain, web, worker and nodes.
-    with tempfile.TemporaryDirectory(prefix="hs-") as name, pytest.MonkeyPatch.context() as patch:
-        for variable in ("DATABASE_URL", "REDIS_URL", "RUN_DIR", "SECRET_KEY", "EMAIL_URL"):
-            patch.delenv(variable, raising=False)
+    with tempfile.TemporaryDirectory(prefix="hs-") as name:
         lines: list[str] = []
-        stack = Stack(Path(name) / "run", say=lines.append, web_port=23000)
+        with without_own_servers():
+            stack = Stack(Path(name) / "run", say=lines.append, web_port=23000)
         try:
-            demo.start(stack, demo.Clock())
+            with without_own_servers():
+                demo.start(stack, demo.Clock())
             story = Story(stack, synthetic(), say=lines.append)
             story.tell()
             yield story
