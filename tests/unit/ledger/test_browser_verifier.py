@@ -13,6 +13,8 @@ from tests.unit.ledger.test_receipts import CASES
 VERIFIER = Path(__file__).parents[3] / "static" / "js" / "verify.js"
 PROGRAM = """
 import fs from "node:fs";
+import { webcrypto } from "node:crypto";
+globalThis.crypto ??= webcrypto;  // browsers have it; Debian's node 18 keeps it in a module
 const { verify, accepted } = await import(process.argv[2]);
 const found = {};
 for (const [name, { bundle, policy }] of Object.entries(JSON.parse(fs.readFileSync(0, "utf8")))) {
