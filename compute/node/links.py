@@ -1,18 +1,12 @@
 """One-job links: a fresh certificate for each job, offered under the node's signature, pinned by its peers."""
 
 import os
-import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
-
+from compute.engines import certificates
 from compute.protocol import documents, shapes, terms
 from compute.protocol.codes import Refused
 from exchange.kernel.errors import DomainError
@@ -25,29 +19,14 @@ Document = dict[str, Any]
 def make_certificate(directory: Path, *, now: datetime, until: datetime) -> tuple[Path, Path, str]:
     """Write `link.pem` and `link.key` (mode 0600) for one job; returns both paths and the PEM.
 
-    EC P-256, self-signed and its own CA, so that a peer pins exactly this certificate. The name says
-    nothing about the organisation.
+    What the certificate is, and why: compute/engines/certificates.py.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"hengshu link {secrets.token_hex(8)}")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(until + timedelta(minutes=5))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(Encoding.PEM)
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem, secret = certificates.make(now=now, until=until)
     paths = directory / "link.pem", directory / "link.key"
-    for path, data in zip(paths, (pem, secret), strict=True):
+    for path, data in zip(paths, (pem.encode(), secret.encode()), strict=True):
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)
-    return (*paths, pem.decode())
+    return (*paths, pem)
 
 
 def check_offers(
