@@ -141,13 +141,13 @@ def proof(_: HttpRequest, ref: str) -> HttpResponse:
         return JsonResponse({"code": refusal.code, "detail": refusal.message}, status=HTTPStatus.CONFLICT)
     except DomainError as refusal:
         raise Http404(refusal.message) from refusal
-    return _file(canonical.canonicalize(found), content_type="application/json", cache=_BRIEFLY)
+    return _file(canonical.encode(found), content_type="application/json", cache=_BRIEFLY)
 
 
 @require_GET
 def policy(_: HttpRequest) -> HttpResponse:
     """Serve the trust policy: `/.well-known/hengshu-policy.json`."""
-    data = canonical.canonicalize(proofs.trust_policy().document())
+    data = canonical.encode(proofs.trust_policy().document())
     return _file(data, content_type="application/json", cache="public, max-age=60")
 
 

@@ -132,7 +132,7 @@ def write_receipt(*, computation: Computation, now: datetime) -> bytes | None:
         charge=_charge(locked),
     )
     signed = statements.sign(bundle, key=exchange_keys().document, created=shapes.write_time(now))
-    result.receipt = canonical.canonicalize(signed)
+    result.receipt = canonical.encode(signed)
     result.save(update_fields=["number", "receipt"])
     return bytes(result.receipt)
 

@@ -171,7 +171,7 @@ class GroupedStatistics:
 
     def to_bytes(self) -> bytes:
         """The result document as canonical JSON."""
-        return canonical.canonicalize(self.describe())
+        return canonical.encode(self.describe())
 
 
 class Engine(ABC):

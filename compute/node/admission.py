@@ -84,7 +84,7 @@ def check_documents(case: Case) -> None:
     if len(bundle["consents"]) > 16 or not isinstance(bundle["checkpoint"], str):
         raise Refused("DOCUMENT_INVALID")
     try:
-        if len(canonical.canonicalize(dict(bundle))) > MAX_BUNDLE_BYTES:
+        if len(canonical.encode(dict(bundle))) > MAX_BUNDLE_BYTES:
             raise Refused("DOCUMENT_INVALID")
         documents.check_job(bundle["job"])
         operations.get(bundle["job"]["operation"])
@@ -280,7 +280,7 @@ def _logged_payload(proof: Any, checkpoint: checkpoints.Checkpoint, *, subject: 
         documents.check_entry_proof(proof)
         data = proof["leaf"].encode()
         leaf = leaves.parse(data)
-        payload = canonical.canonicalize(proof["payload"])
+        payload = canonical.encode(proof["payload"])
         leaves.verify_opening(leaf, payload=payload, salt=bytes.fromhex(proof["salt"]))
         merkle.verify_inclusion(
             index=proof["index"],

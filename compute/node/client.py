@@ -64,7 +64,7 @@ class ExchangeClient:
             body=body,
         )
         signed = statements.sign(message, key=self._keys.document, created=write_time(now))
-        status, answer = self._post(f"{self._address.path}/api/v1/nodes/{verb}/", canonical.canonicalize(signed))
+        status, answer = self._post(f"{self._address.path}/api/v1/nodes/{verb}/", canonical.encode(signed))
         if status >= 500 or status in _NOT_NOW:
             raise ExchangeUnavailable(f"The exchange answered {status}.", zh=f"交易所答复 {status}。")
         if status >= 400:

@@ -178,9 +178,9 @@ def _update(hashes: "Sequence[hashlib._Hash]", cells: Sequence[str]) -> None:
 def _root(described: Mapping[str, Any], digests: Sequence[str], secret: bytes) -> str:
     """Merkle root over the description and one leaf for each column, in order."""
     salt = hmac.new(secret, b"", hashlib.sha256).hexdigest()
-    leaves = [canonical.canonicalize({**described, "salt": salt})]
+    leaves = [canonical.encode({**described, "salt": salt})]
     leaves += [
-        canonical.canonicalize({"column": column["name"], "digest": digest})
+        canonical.encode({"column": column["name"], "digest": digest})
         for column, digest in zip(described["columns"], digests, strict=True)
     ]
     return merkle.root([merkle.leaf_hash(leaf) for leaf in leaves]).hex()
@@ -200,7 +200,7 @@ def _create(path: Path) -> BinaryIO:
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:
     with _create(path) as file:
-        file.write(canonical.canonicalize(dict(value)))
+        file.write(canonical.encode(dict(value)))
         _sync(file)
 
 

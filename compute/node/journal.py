@@ -41,7 +41,7 @@ def append(connection: sqlite3.Connection, *, event: str, now: datetime, **detai
     }
     connection.execute(
         "INSERT INTO journal (sequence, line, digest) VALUES (?, ?, ?)",
-        (sequence, canonical.canonicalize(line).decode(), canonical.digest(line)),
+        (sequence, canonical.encode(line).decode(), canonical.digest(line)),
     )
 
 

@@ -487,7 +487,7 @@ class Store:
 
 
 def _text(value: Mapping[str, Any]) -> str:
-    return canonical.canonicalize(dict(value)).decode()
+    return canonical.encode(dict(value)).decode()
 
 
 def _statements(script: str) -> Iterator[str]:

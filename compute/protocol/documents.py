@@ -470,7 +470,7 @@ def check_object(document: Any, kind: str, shape: shapes.Shape, *, max_bytes: in
     if document.get("type") != kind:
         raise refuse("type", f"must be {kind}")
     try:
-        if len(canonical.canonicalize(document)) > max_bytes:
+        if len(canonical.encode(document)) > max_bytes:
             raise refuse("document", f"is larger than {max_bytes} bytes")
         for proof in statements.proofs(document):
             statements.signer(proof)

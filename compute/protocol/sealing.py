@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ledger.proofs.canonical import canonicalize
+from ledger.proofs import canonical
 from ledger.proofs.errors import VerificationError
 
 SUITE = "HPKE-X25519-HKDF-SHA256-ChaCha20Poly1305/v1"
@@ -20,7 +20,7 @@ _SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_PO
 
 def part_context(*, job_digest: str, rank: int) -> bytes:
     """The HPKE `info` of one party's part: another run or another party's place will not open it."""
-    return canonicalize({"type": "hengshu/sealed-part/v1", "suite": SUITE, "job_digest": job_digest, "rank": rank})
+    return canonical.encode({"type": "hengshu/sealed-part/v1", "suite": SUITE, "job_digest": job_digest, "rank": rank})
 
 
 def seal(plaintext: bytes, *, recipient: str, info: bytes) -> bytes:

@@ -87,7 +87,7 @@ def _actor(request: Request) -> str:
 
 def _request_digest(request: Request) -> str:
     head = f"{request.method} {request.get_full_path()}\n".encode()
-    return hashlib.sha256(head + canonical.canonicalize(request.data)).hexdigest()
+    return hashlib.sha256(head + canonical.encode(request.data)).hexdigest()
 
 
 def _claim(actor: str, key: str) -> bool:

@@ -98,7 +98,7 @@ def _first(key: str | None, *, kind: EntryKind, subject: str) -> Entry | None:
 
 def _canonical(payload: Mapping[str, Any]) -> bytes:
     try:
-        data = canonical.canonicalize(dict(payload))
+        data = canonical.encode(dict(payload))
     except VerificationError as error:
         raise PayloadInvalid(f"The payload cannot be recorded: {error.message}.") from error
     if len(data) > MAX_PAYLOAD_BYTES:

@@ -1,7 +1,12 @@
-"""Canonical JSON: one value, one sequence of bytes (RFC 8785), and a strict reader for what others send."""
+"""Canonical JSON: one value, one sequence of bytes (RFC 8785), and a strict reader for what others send.
+
+`canonicalize` is the standard as it stands, numbers with fractions included. Whatever is signed, logged or
+hashed here goes through `encode`, which is narrower: integers only, so that no two languages can differ.
+"""
 
 import hashlib
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -13,32 +18,42 @@ MAX_SAFE_INTEGER = 2**53 - 1
 _MAX_DEPTH = 64
 # A text, or the rest of the document where it is not closed: so every byte is looked at once.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_HALF = re.compile("[\ud800-\udfff]")
 _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
 def canonicalize(obj: Any) -> bytes:
     """The RFC 8785 bytes of a JSON value.
 
-    Integers must lie within ±(2^53 − 1) and floats are refused: decimals travel as strings.
+    Floats are written as ECMAScript writes them; NaN and infinity have no form. Integers must lie within
+    ±(2^53 − 1): beyond, a reader that knows only doubles would see another number.
 
     Raises:
-        VerificationError: `NOT_CANONICAL`, the value cannot be written so that all readers agree.
+        VerificationError: `NOT_CANONICAL` or `JSON_INVALID`, the value cannot be written so that all
+            readers agree.
     Source: RFC 8785, JSON Canonicalization Scheme.
     """
-    _check_value(obj, depth=0)
-    try:
-        return rfc8785.dumps(obj)
-    except (rfc8785.CanonicalizationError, UnicodeError) as error:
-        raise VerificationError("NOT_CANONICAL", "the value has no canonical JSON form") from error
+    _check_value(obj, depth=0, floats=True)
+    return _dump(obj)
+
+
+def encode(obj: Any) -> bytes:
+    """The canonical bytes of a value that is signed, logged or hashed: floats are refused, decimals are strings.
+
+    Raises:
+        VerificationError: as `canonicalize`.
+    """
+    _check_value(obj, depth=0, floats=False)
+    return _dump(obj)
 
 
 def digest(obj: Any) -> str:
-    """SHA-256 of the canonical bytes, as 64 lower-case hex characters."""
-    return hashlib.sha256(canonicalize(obj)).hexdigest()
+    """SHA-256 of the bytes that `encode` gives, as 64 lower-case hex characters."""
+    return hashlib.sha256(encode(obj)).hexdigest()
 
 
 def parse(data: bytes, *, max_bytes: int = 4 * 1024 * 1024) -> Any:
-    """Read JSON strictly: UTF-8, no duplicate names, no NaN, no floats, integers within ±(2^53 − 1).
+    """Read JSON strictly: UTF-8, whole characters, no duplicate names, no floats, integers within ±(2^53 − 1).
 
     Raises:
         VerificationError: `JSON_TOO_LARGE` or `JSON_INVALID`; the message never quotes the input.
@@ -57,14 +72,14 @@ def parse(data: bytes, *, max_bytes: int = 4 * 1024 * 1024) -> Any:
         raise
     except (ValueError, RecursionError) as error:
         raise VerificationError("JSON_INVALID", "the document is not strict JSON in UTF-8") from error
-    _check_value(value, depth=0)
+    _check_value(value, depth=0, floats=False)
     return value
 
 
 def parse_canonical(data: bytes, *, max_bytes: int = 4 * 1024 * 1024) -> Any:
     """Read JSON that must already be in canonical form, byte for byte."""
     value = parse(data, max_bytes=max_bytes)
-    if canonicalize(value) != data:
+    if encode(value) != data:
         raise VerificationError("NOT_CANONICAL", "the document is not in canonical form")
     return value
 
@@ -91,23 +106,37 @@ def _refuse_constant(_: str) -> NoReturn:
     raise VerificationError("JSON_INVALID", "only integers, strings, booleans and null are allowed")
 
 
-def _check_value(value: Any, *, depth: int) -> None:
+def _dump(obj: Any) -> bytes:
+    try:
+        return rfc8785.dumps(obj)
+    except (rfc8785.CanonicalizationError, UnicodeError) as error:
+        raise VerificationError("NOT_CANONICAL", "the value has no canonical JSON form") from error
+
+
+def _check_value(value: Any, *, depth: int, floats: bool) -> None:
     if depth > _MAX_DEPTH:
         raise VerificationError("JSON_INVALID", f"the document nests deeper than {_MAX_DEPTH} levels")
-    if value is None or isinstance(value, bool | str):
+    if isinstance(value, str):
+        _check_text(value)
+    elif value is None or isinstance(value, bool):
         return
-    if isinstance(value, int):
+    elif isinstance(value, int):
         if abs(value) > MAX_SAFE_INTEGER:
             raise VerificationError("JSON_INVALID", "an integer is beyond 2^53 − 1; write it as a string")
-        return
-    if isinstance(value, dict):
+    elif isinstance(value, dict):
         for name, item in value.items():
             if not isinstance(name, str):
                 raise VerificationError("NOT_CANONICAL", "member names must be strings")
-            _check_value(item, depth=depth + 1)
-        return
-    if isinstance(value, list | tuple):
+            _check_text(name)
+            _check_value(item, depth=depth + 1, floats=floats)
+    elif isinstance(value, list | tuple):
         for item in value:
-            _check_value(item, depth=depth + 1)
-        return
-    raise VerificationError("NOT_CANONICAL", "only integers, strings, booleans, null, lists and objects")
+            _check_value(item, depth=depth + 1, floats=floats)
+    elif not (floats and isinstance(value, float) and math.isfinite(value)):
+        raise VerificationError("NOT_CANONICAL", "only integers, strings, booleans, null, lists and objects")
+
+
+def _check_text(text: str) -> None:
+    """Refuse half a surrogate pair: it has no UTF-8, and readers replace it differently."""
+    if not text.isascii() and _HALF.search(text):
+        raise VerificationError("JSON_INVALID", "a text holds half a character; write it as a whole one")

@@ -40,7 +40,7 @@ class Leaf:
     @property
     def data(self) -> bytes:
         """The canonical bytes that are hashed."""
-        return canonical.canonicalize(
+        return canonical.encode(
             {
                 "v": VERSION,
                 "kind": self.kind,

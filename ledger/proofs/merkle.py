@@ -15,6 +15,7 @@ from ledger.proofs.errors import VerificationError
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 MAX_SIZE = 2**53 - 1  # sizes travel as JSON integers
+_MAX_STEPS = 128  # a consistency proof has at most two hashes for each of 63 levels
 
 Range = tuple[int, int]
 Node = Callable[[int, int], bytes]
@@ -117,7 +118,7 @@ def verify_inclusion(*, index: int, size: int, leaf_hash: bytes, path: Sequence[
     Raises:
         VerificationError: `INCLUSION_INVALID`.
     """
-    _check_form("INCLUSION_INVALID", (index, size), (leaf_hash, root, *path))
+    _check_form("INCLUSION_INVALID", (index, size), (leaf_hash, root), path)
     if index >= size:
         raise VerificationError("INCLUSION_INVALID", "the index lies outside the tree")
     position, last, hashed = index, size - 1, leaf_hash
@@ -150,7 +151,7 @@ def verify_consistency(
     Raises:
         VerificationError: `CONSISTENCY_INVALID`.
     """
-    _check_form("CONSISTENCY_INVALID", (old_size, new_size), (old_root, new_root, *proof))
+    _check_form("CONSISTENCY_INVALID", (old_size, new_size), (), proof)
     if new_size < old_size:
         raise VerificationError("CONSISTENCY_INVALID", "the new tree is smaller than the old one")
     if old_size == new_size:
@@ -158,7 +159,10 @@ def verify_consistency(
             raise VerificationError("CONSISTENCY_INVALID", "equal sizes need an empty proof")
         if old_root != new_root:
             raise VerificationError("CONSISTENCY_INVALID", "two roots for one size")
+        if old_size == 0 and old_root != EMPTY_ROOT:
+            raise VerificationError("CONSISTENCY_INVALID", "an empty tree has one root, the hash of nothing")
         return
+    _check_form("CONSISTENCY_INVALID", (), (old_root, new_root), ())
     if old_size == 0 or not proof:
         raise VerificationError("CONSISTENCY_INVALID", "nothing follows from an empty tree or an empty proof")
     hashes = list(proof) if old_size & (old_size - 1) else [old_root, *proof]
@@ -186,11 +190,13 @@ def verify_consistency(
         raise VerificationError("CONSISTENCY_INVALID", "the proof does not join the two roots")
 
 
-def _check_form(code: str, sizes: Sequence[int], hashes: Sequence[bytes]) -> None:
+def _check_form(code: str, sizes: Sequence[int], hashes: Sequence[bytes], proof: Sequence[bytes]) -> None:
     for size in sizes:
         if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < 2**63:
             raise VerificationError(code, "sizes and indexes are integers from 0")
-    for value in hashes:
+    if not isinstance(proof, list | tuple) or len(proof) > _MAX_STEPS:
+        raise VerificationError(code, f"a proof is a list of at most {_MAX_STEPS} hashes")
+    for value in (*hashes, *proof):
         if not isinstance(value, bytes) or len(value) != HASH_BYTES:
             raise VerificationError(code, "every hash has 32 bytes")
 

@@ -243,7 +243,7 @@ def check_commitments(evidence: Evidence) -> None:
     for leaf, proof in evidence.entries:
         leaves.verify_opening(
             leaf,
-            payload=canonical.canonicalize(mapping(proof, "payload")),
+            payload=canonical.encode(mapping(proof, "payload")),
             salt=_bytes(text(proof, "salt"), "COMMITMENT_INVALID"),
         )
 

@@ -118,6 +118,6 @@ def expect_type(document: Any, kind: str) -> None:
 
 def _signed_bytes(document: Mapping[str, Any], options: Mapping[str, str]) -> bytes:
     return (
-        hashlib.sha256(canonical.canonicalize(dict(options))).digest()
-        + hashlib.sha256(canonical.canonicalize(unsigned(document))).digest()
+        hashlib.sha256(canonical.encode(dict(options))).digest()
+        + hashlib.sha256(canonical.encode(unsigned(document))).digest()
     )

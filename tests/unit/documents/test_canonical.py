@@ -71,9 +71,12 @@ def test_a_large_document_is_refused_before_it_is_read():
     assert refusal.value.code == "JSON_TOO_LARGE"
 
 
-def test_floats_cannot_be_written():
-    with pytest.raises(VerificationError):
-        canonical.canonicalize({"a": 0.1})
+@pytest.mark.parametrize("value", [0.1, 1.0, 1e30])
+def test_what_is_signed_or_logged_holds_no_floats(value):
+    for write in (canonical.encode, canonical.digest):
+        with pytest.raises(VerificationError) as refusal:
+            write({"a": [value]})
+        assert refusal.value.code == "NOT_CANONICAL"
 
 
 def test_deep_nesting_is_refused_before_the_reader_recurses_whatever_the_limit():
