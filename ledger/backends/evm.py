@@ -16,12 +16,14 @@ from eth_account import Account
 from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
 
+from ledger.backends import evidence
 from ledger.backends.base import (
     AnchoredRoot,
     Call,
     ChainIdentity,
     ChainRefused,
     ChainUnreachable,
+    ContractEvent,
     GrantState,
     Inclusion,
     LedgerBackend,
@@ -33,8 +35,11 @@ TIMEOUT_SECONDS = 3.0
 _GWEI = 10**9
 _DEVELOPMENT_BALANCE = hex(10**24)
 # Upper bounds per function; measured use is about a third (docs/subsystems/chain.md has the figures).
-_GAS = {"anchor": 400_000, "grant_by_signature": 400_000, "revoke_by_signature": 200_000, "meter": 150_000}
+_GAS = {"anchor": 400_000, "grant": 400_000, "grant_by_signature": 400_000, "open_shard": 400_000}
+_OTHER_GAS = 200_000
+_GAS_PER_TOTAL = 60_000
 _DEPLOYMENT_GAS = 6_000_000
+_ROLES = {bytes(Web3.keccak(text=role)): role for role in ("anchorer", "recorder")}  # an indexed text is its hash
 _HARMLESS = ("already known", "nonce too low", "already imported", "known transaction", "alreadyknown")
 
 T = TypeVar("T")
@@ -79,20 +84,22 @@ class EVMBackend(LedgerBackend):
         def read() -> AnchoredRoot:
             block = max(0, self._web3.eth.block_number - confirmations)
             if confirmations and not self._web3.eth.get_code(Web3.to_checksum_address(address), block):
-                return AnchoredRoot(size=0, root="00" * 32, block_number=block)  # deployed after that block
+                return AnchoredRoot(size=0, root="00" * 32, block_number=block, shard=0)  # deployed after that block
             functions = self._contract(address).functions
             return AnchoredRoot(
                 size=functions.size().call(block_identifier=block),
                 root=bytes(functions.root().call(block_identifier=block)).hex(),
                 block_number=block,
+                shard=functions.shard().call(block_identifier=block),
             )
 
         return _guarded(read)
 
-    def anchored_event(self, address: str, *, size: int) -> Inclusion | None:
+    def anchored_event(self, address: str, *, size: int, shard: int | None = None) -> Inclusion | None:
         def read() -> Inclusion | None:
             event = self._contract(address).events.Anchored
-            found = event.get_logs(from_block=0, argument_filters={"size": size})
+            wanted = {"size": size} if shard is None else {"size": size, "shard": shard}
+            found = event.get_logs(from_block=0, argument_filters=wanted)
             if not found:
                 return None
             newest = found[-1]
@@ -105,6 +112,22 @@ class EVMBackend(LedgerBackend):
 
         return _guarded(read)
 
+    def events(self, address: str, *, from_block: int, to_block: int) -> list[ContractEvent]:
+        def read() -> list[ContractEvent]:
+            place: Any = {
+                "address": Web3.to_checksum_address(address),
+                "fromBlock": from_block,
+                "toBlock": to_block,
+            }
+            logs = sorted(self._web3.eth.get_logs(place), key=lambda log: (log["blockNumber"], log["logIndex"]))
+            kinds = {bytes(event().topic): event() for event in self._contract(address).events}
+            return [_event(kinds[bytes(log["topics"][0])].process_log(log)) for log in logs]
+
+        return _guarded(read)
+
+    def block_number(self) -> int:
+        return _guarded(lambda: int(self._web3.eth.block_number))
+
     def grant(self, address: str, grant_id: str) -> GrantState | None:
         found = _guarded(lambda: self._contract(address).functions.grants(bytes.fromhex(grant_id[2:])).call())
         if int(found[0], 16) == 0:
@@ -114,6 +137,23 @@ class EVMBackend(LedgerBackend):
     def is_voided(self, address: str, *, signer: str, digest: str) -> bool:
         call = self._contract(address).functions.voided(Web3.to_checksum_address(signer), bytes.fromhex(digest))
         return bool(_guarded(call.call))
+
+    def evidence(
+        self, address: str, *, slots: Sequence[str], block_number: int | None = None, block_hash: str = ""
+    ) -> dict[str, Any] | None:
+        block = block_hash or ("latest" if block_number is None else hex(block_number))
+        return _guarded(lambda: evidence.collect(self._ask, address, slots=slots, block=block))
+
+    def _ask(self, method: str, parameters: list[Any]) -> Any:
+        answer: Any = self._web3.provider.make_request(method, parameters)  # type: ignore[arg-type]
+        if not isinstance(answer, dict):
+            raise TypeError("not a JSON-RPC answer")
+        error = answer.get("error")
+        if error is None:
+            return answer.get("result")
+        if error.get("code") in evidence.METHOD_MISSING:
+            raise LookupError(method)
+        raise ChainRefused(f"The chain turned the call down: {error.get('message')}", reason="RPC_ERROR")
 
     def nonce(self, account: str) -> int:
         return _guarded(lambda: int(self._web3.eth.get_transaction_count(Web3.to_checksum_address(account), "latest")))
@@ -128,7 +168,7 @@ class EVMBackend(LedgerBackend):
         return _guarded(read)
 
     def simulate(self, call: Call, *, address: str, sender: str) -> None:
-        transaction: Any = {"from": Web3.to_checksum_address(sender), "gas": _GAS[call.function]}
+        transaction: Any = {"from": Web3.to_checksum_address(sender), "gas": _gas(call)}
         _guarded(lambda: self._contract(address).functions[call.function](*call.arguments).call(transaction))
 
     def sign(
@@ -139,7 +179,7 @@ class EVMBackend(LedgerBackend):
             "to": Web3.to_checksum_address(address),
             "data": data,
             "value": 0,
-            "gas": _GAS[call.function],
+            "gas": _gas(call),
             "gasPrice": gas_price,
             "nonce": nonce,
             "chainId": chain_id,
@@ -202,6 +242,33 @@ def _session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False  # no proxy from the environment between us and the chain
     return session
+
+
+def _gas(call: Call) -> int:
+    if call.function == "meter_batch":
+        return _OTHER_GAS + _GAS_PER_TOTAL * len(call.arguments[0])
+    return _GAS.get(call.function, _OTHER_GAS)
+
+
+def _event(log: Any) -> ContractEvent:
+    return ContractEvent(
+        name=str(log["event"]),
+        arguments={name: _plain(value) for name, value in log["args"].items()},
+        block_number=log["blockNumber"],
+        block_hash=_hex(log["blockHash"]),
+        transaction_hash=_hex(log["transactionHash"]),
+        log_index=log["logIndex"],
+    )
+
+
+def _plain(value: Any) -> str | bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, bytes):
+        return _ROLES.get(bytes(value), _hex(value))
+    return str(value)
 
 
 def _sign(transaction: dict[str, Any], key: coincurve.PrivateKey) -> SignedTransaction:

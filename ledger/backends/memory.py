@@ -1,12 +1,13 @@
-"""The contract's rules without a chain, for tests; `tests/unit/ledger/test_chain_twin.py` holds it to the real one.
+"""A chain without a network, for tests; `tests/unit/ledger/test_chain_twin.py` holds it to the real one.
 
 Transactions are JSON instead of RLP and are mined as they arrive. Nothing outlives the object.
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import coincurve
@@ -17,29 +18,24 @@ from ledger.backends.base import (
     Call,
     ChainIdentity,
     ChainRefused,
+    ContractEvent,
     GrantState,
     Inclusion,
     LedgerBackend,
     SignedTransaction,
 )
+from ledger.backends.rules import NO_ROOT, ContractRules
 from ledger.chain import artifact
-from ledger.proofs import grants, merkle, typed_data
-from ledger.proofs.errors import VerificationError
+from ledger.proofs import typed_data
 
 _CODE_HASH = "0x" + typed_data.keccak256(bytes.fromhex(artifact()["bytecode_runtime"][2:])).hex()
-_NO_ROOT = "00" * 32
 
 
 @dataclass
 class _Contract:
-    anchorer: str
-    recorder: str
-    size: int = 0
-    root: str = _NO_ROOT
-    history: list[tuple[int, int, str]] = field(default_factory=list)  # block, size, root
-    events: dict[int, str] = field(default_factory=dict)  # size -> transaction hash
-    grants: dict[str, GrantState] = field(default_factory=dict)
-    voided: set[tuple[str, str]] = field(default_factory=set)
+    rules: ContractRules
+    history: list[tuple[int, int, int, str]] = field(default_factory=list)  # block, shard, size, root
+    events: list[ContractEvent] = field(default_factory=list)
 
 
 class MemoryBackend(LedgerBackend):
@@ -52,6 +48,7 @@ class MemoryBackend(LedgerBackend):
         self._contracts: dict[str, _Contract] = {}
         self._nonces: dict[str, int] = {}
         self._included: dict[str, Inclusion] = {}
+        self._landing = ("", "")  # block and transaction hash of what is being mined
 
     def identity(self) -> ChainIdentity:
         return ChainIdentity(chain_id=self.chain_id, genesis_hash=self.genesis_hash, is_development=True)
@@ -61,19 +58,34 @@ class MemoryBackend(LedgerBackend):
 
     def anchored(self, address: str, *, confirmations: int = 0) -> AnchoredRoot:
         block = max(0, self.block - confirmations)
-        seen = [(size, root) for at, size, root in self._contracts[address].history if at <= block]
-        size, root = seen[-1] if seen else (0, _NO_ROOT)
-        return AnchoredRoot(size=size, root=root, block_number=block)
+        seen = [held for at, *held in self._contracts[address].history if at <= block]
+        shard, size, root = seen[-1] if seen else (0, 0, NO_ROOT)
+        return AnchoredRoot(size=size, root=root, block_number=block, shard=shard)
 
-    def anchored_event(self, address: str, *, size: int) -> Inclusion | None:
-        transaction_hash = self._contracts[address].events.get(size)
-        return None if transaction_hash is None else self._included[transaction_hash]
+    def anchored_event(self, address: str, *, size: int, shard: int | None = None) -> Inclusion | None:
+        for event in reversed(self._contracts[address].events):
+            wanted = {"size": str(size)} if shard is None else {"size": str(size), "shard": str(shard)}
+            if event.name == "Anchored" and wanted.items() <= event.arguments.items():
+                return self._included[event.transaction_hash]
+        return None
+
+    def events(self, address: str, *, from_block: int, to_block: int) -> list[ContractEvent]:
+        contract = self._contracts.get(address)
+        return [] if contract is None else [e for e in contract.events if from_block <= e.block_number <= to_block]
+
+    def block_number(self) -> int:
+        return self.block
 
     def grant(self, address: str, grant_id: str) -> GrantState | None:
-        return self._contracts[address].grants.get(grant_id)
+        return self._contracts[address].rules.grants.get(grant_id)
 
     def is_voided(self, address: str, *, signer: str, digest: str) -> bool:
-        return (signer, digest) in self._contracts[address].voided
+        return (signer, digest) in self._contracts[address].rules.voided
+
+    def evidence(
+        self, address: str, *, slots: Sequence[str], block_number: int | None = None, block_hash: str = ""
+    ) -> None:
+        return None  # there is no state tree here to prove anything from
 
     def nonce(self, account: str) -> int:
         return self._nonces.get(account, 0)
@@ -82,7 +94,9 @@ class MemoryBackend(LedgerBackend):
         return 0
 
     def simulate(self, call: Call, *, address: str, sender: str) -> None:
-        self._execute(call, address=address, sender=sender, commit=False)
+        contract = self._contracts.get(address)
+        if contract is not None:  # a call to an address without code does nothing, on a real chain too
+            self._execute(contract, call, sender=sender)
 
     def sign(
         self, call: Call, *, address: str, chain_id: int, key: coincurve.PrivateKey, nonce: int, gas_price: int
@@ -107,18 +121,21 @@ class MemoryBackend(LedgerBackend):
         self._nonces[sender] = body["nonce"] + 1
         self.block += 1
         contract_address, succeeded = "", True
+        block_hash = "0x" + hashlib.sha256(f"{self.genesis_hash}{self.block}".encode()).hexdigest()
+        self._landing = (block_hash, transaction_hash)
         try:
             if body["function"] == "deploy":
                 contract_address = self._deploy(sender, body)
-            else:
+            elif body["to"] in self._contracts:
+                contract = self._contracts[body["to"]]
                 call = Call(body["function"], _from_json(body["arguments"]))
-                self._execute(call, address=body["to"], sender=sender, commit=True, transaction_hash=transaction_hash)
+                self._keep(contract, self._execute(contract, call, sender=sender))
         except ChainRefused:
             succeeded = False
         self._included[transaction_hash] = Inclusion(
             transaction_hash=transaction_hash,
             block_number=self.block,
-            block_hash="0x" + hashlib.sha256(f"{self.genesis_hash}{self.block}".encode()).hexdigest(),
+            block_hash=block_hash,
             succeeded=succeeded,
             contract_address=contract_address,
         )
@@ -138,144 +155,31 @@ class MemoryBackend(LedgerBackend):
         return SignedTransaction(raw=raw, transaction_hash=_hash(raw), nonce=nonce, gas_price=gas_price)
 
     def _deploy(self, sender: str, body: dict[str, Any]) -> str:
-        _, anchorer, recorder, _, predecessor = _from_json(body["arguments"])
+        admin, anchorer, recorder, log_key_hash, predecessor = _from_json(body["arguments"])
         digest = hashlib.sha256(f"{sender}{body['nonce']}".encode()).digest()
         address = typed_data.checksum_address(digest[:20])
-        contract = _Contract(anchorer=anchorer, recorder=recorder)
-        if predecessor != ZERO_ADDRESS:
-            before = self._contracts[predecessor]
-            contract.size, contract.root = before.size, before.root
-            contract.history.append((self.block, contract.size, contract.root))
-        self._contracts[address] = contract
+        rules = ContractRules(chain_id=self.chain_id, address=address, block=self.block)
+        before = None if predecessor == ZERO_ADDRESS else self._contracts[predecessor].rules
+        rules.deploy(admin, anchorer, recorder, log_key_hash, before)
+        self._contracts[address] = _Contract(rules)
+        self._keep(self._contracts[address], rules)
         return address
 
-    def _execute(self, call: Call, *, address: str, sender: str, commit: bool, transaction_hash: str = "") -> None:
-        contract = self._contracts.get(address)
-        if contract is None:
-            return  # a call to an address without code does nothing, on a real chain too
-        if call.function == "anchor":
-            self._anchor(contract, sender, *call.arguments, commit=commit, transaction_hash=transaction_hash)
-        elif call.function == "grant_by_signature":
-            self._grant(contract, address, *call.arguments, commit=commit)
-        elif call.function == "revoke_by_signature":
-            self._revoke(contract, address, *call.arguments, commit=commit)
-        elif call.function == "meter":
-            self._meter(contract, sender, *call.arguments, commit=commit)
-        else:
-            raise _refused("UNKNOWN_FUNCTION")
+    def _execute(self, contract: _Contract, call: Call, *, sender: str) -> ContractRules:
+        """The contract after the call; the given one stays as it is, because a refusal changes nothing."""
+        rules = copy.deepcopy(contract.rules)
+        rules.emitted, rules.block = [], self.block
+        rules.execute(call, sender=sender)
+        return rules
 
-    def _anchor(
-        self,
-        contract: _Contract,
-        sender: str,
-        old_size: int,
-        new_size: int,
-        root: bytes,
-        proof: list[bytes],
-        *,
-        commit: bool,
-        transaction_hash: str,
-    ) -> None:
-        _require(sender == contract.anchorer, "NOT_ANCHORER")
-        _require(new_size > old_size, "NOT_NEWER")
-        if new_size == contract.size and root.hex() == contract.root:
-            return
-        _require(old_size == contract.size, "SIZE_MOVED")
-        if old_size == 0:
-            _require(not proof, "PROOF_NOT_EMPTY")
-        else:
-            try:
-                merkle.verify_consistency(
-                    old_size=old_size,
-                    new_size=new_size,
-                    old_root=bytes.fromhex(contract.root),
-                    new_root=root,
-                    proof=proof,
-                )
-            except VerificationError:
-                raise _refused("PROOF_WRONG") from None
-        if commit:
-            contract.size, contract.root = new_size, root.hex()
-            contract.history.append((self.block, new_size, root.hex()))
-            contract.events[new_size] = transaction_hash
-
-    def _grant(
-        self,
-        contract: _Contract,
-        address: str,
-        grantor: str,
-        terms: bytes,
-        not_before: int,
-        not_after: int,
-        cap: int,
-        signature: bytes,
-        *,
-        commit: bool,
-    ) -> None:
-        message = grants.grant_digest(
-            chain_id=self.chain_id,
-            contract_address=address,
-            grantor=grantor,
-            terms_digest=terms.hex(),
-            not_before=not_before,
-            not_after=not_after,
-            cap=cap,
-        )
-        self._check_signature(grantor, message, signature)
-        grant_id = grants.grant_id(grantor=grantor, terms_digest=terms.hex())
-        found = contract.grants.get(grant_id)
-        asked = GrantState(grantor, terms.hex(), not_before, not_after, cap, used=0, revoked_at=0)
-        if found is not None:
-            _require(found.revoked_at == 0, "GRANT_REVOKED")
-            _require(replace(found, used=0) == asked, "GRANT_DIFFERS")
-            return
-        _require(not_after > not_before, "WINDOW_EMPTY")
-        _require(cap > 0, "CAP_ZERO")
-        _require((grantor, terms.hex()) not in contract.voided, "TERMS_VOIDED")
-        if commit:
-            contract.grants[grant_id] = asked
-
-    def _revoke(self, contract: _Contract, address: str, grant: bytes, signature: bytes, *, commit: bool) -> None:
-        grant_id = "0x" + grant.hex()
-        found = contract.grants.get(grant_id)
-        if found is None:
-            raise _refused("NO_GRANT")
-        message = grants.revoke_digest(chain_id=self.chain_id, contract_address=address, grant=grant_id)
-        self._check_signature(found.grantor, message, signature)
-        if commit and not found.revoked_at:
-            contract.grants[grant_id] = replace(found, revoked_at=self.block)
-
-    def _meter(self, contract: _Contract, sender: str, grant: bytes, used: int, *, commit: bool) -> None:
-        _require(sender == contract.recorder, "NOT_RECORDER")
-        found = contract.grants.get("0x" + grant.hex())
-        if found is None:
-            raise _refused("NO_GRANT")
-        _require(used >= found.used, "TOTAL_LOWER")
-        if used == found.used:
-            return
-        _require(found.revoked_at == 0, "GRANT_REVOKED")
-        _require((found.grantor, found.terms_digest) not in contract.voided, "TERMS_VOIDED")
-        _require(used <= found.cap, "CAP_EXCEEDED")
-        if commit:
-            contract.grants["0x" + grant.hex()] = replace(found, used=used)
-
-    def _check_signature(self, signer: str, message: bytes, signature: bytes) -> None:
-        _require(len(signature) == 65, "SIGNATURE_LENGTH")
-        _require(int.from_bytes(signature[32:64], "big") <= typed_data.HALF_ORDER, "SIGNATURE_HIGH_S")
-        _require(signature[64] in (27, 28), "SIGNATURE_V")
-        try:
-            typed_data.verify(message, signature, signer=signer)
-        except VerificationError:
-            raise _refused("SIGNATURE_WRONG") from None
-
-
-def _require(holds: bool, reason: str) -> None:
-    if not holds:
-        raise _refused(reason)
-
-
-def _refused(reason: str) -> ChainRefused:
-    return ChainRefused(f"The contract turned the call down: {reason}.", reason=reason)
+    def _keep(self, contract: _Contract, rules: ContractRules) -> None:
+        contract.rules = rules
+        contract.history.append((self.block, rules.shard, rules.size, rules.root))
+        block_hash, transaction_hash = self._landing
+        contract.events += [
+            ContractEvent(name, arguments, self.block, block_hash, transaction_hash, index)
+            for index, (name, arguments) in enumerate(rules.emitted)
+        ]
 
 
 def _hash(raw: str) -> str:
