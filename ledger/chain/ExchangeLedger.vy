@@ -5,8 +5,9 @@
 @license Apache-2.0
 @notice Holds the newest anchored root of the exchange's Merkle log and takes a newer one only with
         an RFC 6962 consistency proof; holds the providers' grants, their revocations and the
-        absolute totals of their use. No proxy and no upgrade: a new version is a new contract that
-        starts from its predecessor's last root. Nothing here is decided by wall-clock time, because
+        absolute totals of their use. The log runs in shards: opening the next one freezes the
+        present one for good. No proxy and no upgrade: a new version is a new contract that
+        starts from its predecessor's shard and last root. Nothing here is decided by wall-clock time, because
         chains disagree about the unit of `block.timestamp`; windows are judged by readers.
 """
 
@@ -20,15 +21,34 @@ struct Grant:
     revoked_at: uint64  # number of the block that revoked it; 0 while in force
 
 
+struct Frozen:
+    size: uint64  # leaves anchored when the next shard was opened
+    root: bytes32
+    log_key_hash: bytes32  # the key that was in force at the end
+
+
+struct LogKey:
+    key_hash: bytes32
+    from_size: uint64  # size anchored in that shard when the key came into force
+
+
 interface Predecessor:
     def size() -> uint64: view
     def root() -> bytes32: view
 
 
 event Anchored:
+    shard: indexed(uint64)
     size: indexed(uint64)
     root: bytes32
     old_size: uint64
+
+
+event ShardOpened:
+    shard: indexed(uint64)
+    log_key_hash: bytes32
+    frozen_size: uint64
+    frozen_root: bytes32
 
 
 event Granted:
@@ -58,6 +78,8 @@ event Metered:
 event LogKeyChanged:
     old: indexed(bytes32)
     new: indexed(bytes32)
+    shard: uint64
+    from_size: uint64
 
 
 event RoleChanged:
@@ -87,12 +109,15 @@ REVOKE_TYPE: constant(bytes32) = keccak256("Revoke(bytes32 id)")
 VOID_TYPE: constant(bytes32) = keccak256("Void(address signer,bytes32 digest)")
 # Half of secp256k1's order: a signature and its mirror image must not both be accepted.
 HALF_ORDER: constant(uint256) = 57896044618658097711785492504343953926418782139537452191302581570759080747168
+NODE: constant(bytes1) = 0x01  # RFC 6962: what an inner node is hashed behind
 MAX_PROOF: constant(uint256) = 128  # enough for logs of 2^63 leaves
 MAX_BATCH: constant(uint256) = 250
 
-size: public(uint64)
+shard: public(uint64)  # the shard that grows; 1 in a new history
+size: public(uint64)  # leaves anchored in that shard
 root: public(bytes32)
-root_at: public(HashMap[uint64, bytes32])
+root_in: public(HashMap[uint64, HashMap[uint64, bytes32]])  # shard, size
+frozen: public(HashMap[uint64, Frozen])  # by shard
 grants: public(HashMap[bytes32, Grant])
 voided: public(HashMap[address, HashMap[bytes32, bool]])
 admin: public(address)
@@ -100,7 +125,10 @@ pending_admin: public(address)
 anchorers: public(HashMap[address, bool])
 recorders: public(HashMap[address, bool])
 log_key_hash: public(bytes32)
+log_keys: public(HashMap[uint64, HashMap[uint64, LogKey]])  # shard, position from 0
+log_key_count: public(HashMap[uint64, uint64])  # by shard
 predecessor: public(address)
+predecessor_shard: public(uint64)
 predecessor_size: public(uint64)
 
 
@@ -112,17 +140,33 @@ def __init__(admin: address, anchorer: address, recorder: address, log_key_hash:
     """
     assert admin != empty(address), "ADMIN_EMPTY"
     self.admin = admin
-    self.log_key_hash = log_key_hash
     self._set_role("anchorer", anchorer, True)
     self._set_role("recorder", recorder, True)
-    log AdminChanged(old=empty(address), new=admin)
-    log LogKeyChanged(old=empty(bytes32), new=log_key_hash)
+    self.shard = 1
     if predecessor != empty(address):
         self.predecessor = predecessor
         self.size = staticcall Predecessor(predecessor).size()
         self.root = staticcall Predecessor(predecessor).root()
+        self.shard = self._shard_of(predecessor)
+        self.predecessor_shard = self.shard
         self.predecessor_size = self.size
-        self.root_at[self.size] = self.root
+        self.root_in[self.shard][self.size] = self.root
+    log AdminChanged(old=empty(address), new=admin)
+    self._set_log_key(log_key_hash)
+
+
+@view
+@internal
+def _shard_of(predecessor: address) -> uint64:
+    # A predecessor from before shards has no such function: its whole log was the first.
+    answered: bool = False
+    answer: Bytes[32] = b""
+    answered, answer = raw_call(
+        predecessor, method_id("shard()"), max_outsize=32, is_static_call=True, revert_on_failure=False
+    )
+    if answered and len(answer) == 32:
+        return convert(convert(answer, uint256), uint64)
+    return 1
 
 
 # --- the log ---------------------------------------------------------------------------------------
@@ -137,24 +181,18 @@ def anchor(old_size: uint64, new_size: uint64, new_root: bytes32, proof: DynArra
     """
     assert self.anchorers[msg.sender], "NOT_ANCHORER"
     assert new_size > old_size, "NOT_NEWER"
-    if new_size == self.size and new_root == self.root:
+    old_root: bytes32 = self.root
+    size: uint64 = self.size
+    if new_size == size and new_root == old_root:
         return
-    assert old_size == self.size, "SIZE_MOVED"
+    assert old_size == size, "SIZE_MOVED"
+    shard: uint64 = self.shard
     if old_size == 0:
         assert len(proof) == 0, "PROOF_NOT_EMPTY"
-    else:
-        self._check_consistency(old_size, new_size, self.root, new_root, proof)
-    self.size = new_size
-    self.root = new_root
-    self.root_at[new_size] = new_root
-    log Anchored(size=new_size, root=new_root, old_size=old_size)
-
-
-@pure
-@internal
-def _check_consistency(
-    old_size: uint64, new_size: uint64, old_root: bytes32, new_root: bytes32, proof: DynArray[bytes32, MAX_PROOF]
-):
+        # A belated first root of an earlier shard must not begin a later one: see anchor_first.
+        assert shard == 1, "SHARD_UNNAMED"
+        self._move(shard, 0, new_size, new_root)
+        return
     # RFC 9162, section 2.1.4.2. The two nodes walk from the last leaves of both trees to their roots.
     fn: uint256 = convert(old_size, uint256) - 1
     sn: uint256 = convert(new_size, uint256) - 1
@@ -163,34 +201,90 @@ def _check_consistency(
             break
         fn = fn >> 1
         sn = sn >> 1
-    first: uint256 = 0
-    seed: bytes32 = old_root  # the old tree is complete: its root is the starting node
-    if fn != 0:
-        assert len(proof) > 0, "PROOF_SHORT"
-        seed = proof[0]
-        first = 1
-    fr: bytes32 = seed
-    sr: bytes32 = seed
-    for i: uint256 in range(MAX_PROOF):
-        if first + i >= len(proof):
-            break
-        node: bytes32 = proof[first + i]
+    fr: bytes32 = old_root  # where the old tree is complete, its root is the starting node
+    sr: bytes32 = old_root
+    starts: bool = fn != 0  # else the first hash of the proof is
+    for node: bytes32 in proof:
+        if starts:
+            fr = node
+            sr = node
+            starts = False
+            continue
         assert sn != 0, "PROOF_LONG"
-        if fn & 1 == 1 or fn == sn:
-            fr = sha256(concat(b"\x01", node, fr))
-            sr = sha256(concat(b"\x01", node, sr))
+        if fn & 1 == 1:
+            fr = sha256(concat(NODE, node, fr))
+            sr = sha256(concat(NODE, node, sr))
+        elif fn == sn:
+            fr = sha256(concat(NODE, node, fr))
+            sr = sha256(concat(NODE, node, sr))
             for j: uint256 in range(64):
                 if fn & 1 == 1 or fn == 0:
                     break
                 fn = fn >> 1
                 sn = sn >> 1
         else:
-            sr = sha256(concat(b"\x01", sr, node))
+            sr = sha256(concat(NODE, sr, node))
         fn = fn >> 1
         sn = sn >> 1
     assert sn == 0, "PROOF_SHORT"
     assert fr == old_root, "OLD_ROOT_DIFFERS"
     assert sr == new_root, "NEW_ROOT_DIFFERS"
+    self._move(shard, old_size, new_size, new_root)
+
+
+@external
+def anchor_first(shard: uint64, new_size: uint64, new_root: bytes32):
+    """
+    @notice The first root of a shard, which proves nothing about the shard before and so must name its
+            own. Sending it again is harmless.
+    """
+    assert self.anchorers[msg.sender], "NOT_ANCHORER"
+    assert shard == self.shard, "SHARD_MOVED"
+    assert new_size > 0, "NOT_NEWER"
+    size: uint64 = self.size
+    if new_size == size and new_root == self.root:
+        return
+    assert size == 0, "SIZE_MOVED"
+    self._move(shard, 0, new_size, new_root)
+
+
+@external
+def open_shard(number: uint64, log_key_hash: bytes32):
+    """
+    @notice Freeze the present shard as it stands anchored and begin the next one, empty. It cannot be
+            undone. Sending it again is harmless.
+    @param number The new shard's number, one more than the present; anything else is refused.
+    @param log_key_hash SHA-256 of the new shard's public key text.
+    """
+    assert msg.sender == self.admin, "NOT_ADMIN"
+    present: uint64 = self.shard
+    if number == present and log_key_hash == self.log_keys[present][0].key_hash:
+        return
+    assert number == present + 1, "SHARD_MOVED"
+    ended: Frozen = Frozen(size=self.size, root=self.root, log_key_hash=self.log_key_hash)
+    self.frozen[present] = ended
+    self.shard = number
+    self.size = 0
+    self.root = empty(bytes32)
+    log ShardOpened(shard=number, log_key_hash=log_key_hash, frozen_size=ended.size, frozen_root=ended.root)
+    self._set_log_key(log_key_hash)
+
+
+@view
+@external
+def root_at(size: uint64) -> bytes32:
+    """
+    @notice The root anchored at this size of the present shard; zero when none was.
+    """
+    return self.root_in[self.shard][size]
+
+
+@internal
+def _move(shard: uint64, old_size: uint64, new_size: uint64, new_root: bytes32):
+    self.size = new_size
+    self.root = new_root
+    self.root_in[shard][new_size] = new_root
+    log Anchored(shard=shard, size=new_size, root=new_root, old_size=old_size)
 
 
 # --- grants ----------------------------------------------------------------------------------------
@@ -388,11 +482,12 @@ def set_recorder(holder: address, allowed: bool):
 @external
 def set_log_key(new: bytes32):
     """
-    @notice Make a change of the log's signing key visible on chain.
+    @notice Make a change of the log's signing key within a shard visible on chain. Setting the key
+            that is in force is harmless.
     """
     assert msg.sender == self.admin, "NOT_ADMIN"
-    log LogKeyChanged(old=self.log_key_hash, new=new)
-    self.log_key_hash = new
+    if new != self.log_key_hash:
+        self._set_log_key(new)
 
 
 @external
@@ -420,3 +515,13 @@ def _set_role(role: String[8], holder: address, allowed: bool):
     else:
         self.recorders[holder] = allowed
     log RoleChanged(role=role, holder=holder, allowed=allowed)
+
+
+@internal
+def _set_log_key(new: bytes32):
+    shard: uint64 = self.shard
+    position: uint64 = self.log_key_count[shard]
+    self.log_keys[shard][position] = LogKey(key_hash=new, from_size=self.size)
+    self.log_key_count[shard] = position + 1
+    log LogKeyChanged(old=self.log_key_hash, new=new, shard=shard, from_size=self.size)
+    self.log_key_hash = new

@@ -7,6 +7,7 @@ import pytest
 from compute.protocol import keyfiles
 from ledger.backends.base import Call, ChainRefused, record_call
 from ledger.backends.evm import EVMBackend
+from ledger.chain import artifact
 from ledger.proofs import grants, merkle, typed_data
 from tests.unit.ledger import chain_world
 from tests.unit.ledger.chain_world import TERMS, Contract, proof, root
@@ -260,11 +261,10 @@ def test_admin_moves_in_two_steps(contract):
 def test_the_storage_slots_of_the_artifact_hold_what_it_says(contract):
     contract.anchor(0, 5)
     web3 = contract.backend._web3
-    from ledger.chain import artifact
-
-    layout = artifact()["storage_layout"]
-    size = int.from_bytes(web3.eth.get_storage_at(contract.address, layout["size"]["slot"]), "big")
-    slot = typed_data.keccak256(layout["root_at"]["slot"].to_bytes(32, "big") + (5).to_bytes(32, "big"))
+    size = int.from_bytes(web3.eth.get_storage_at(contract.address, _slot("size")), "big")
+    # A Vyper map's element lies at keccak256(slot . key); Solidity turns the two round.
+    shard = typed_data.keccak256(_slot("root_in").to_bytes(32, "big") + (1).to_bytes(32, "big"))
+    slot = typed_data.keccak256(shard + (5).to_bytes(32, "big"))
     held = web3.eth.get_storage_at(contract.address, int.from_bytes(slot, "big"))
     assert (size, bytes(held).hex()) == (5, root(5))
 
@@ -283,8 +283,12 @@ def _anchor(old: int, new: int, *, hashes: list[bytes] | None = None) -> Call:
 
 def _set_anchored(contract: Contract, size: int) -> None:
     rpc = contract.backend._web3.provider.make_request
-    rpc("anvil_setStorageAt", [contract.address, "0x1", f"0x{size:064x}"])
-    rpc("anvil_setStorageAt", [contract.address, "0x2", "0x" + root(size)])
+    rpc("anvil_setStorageAt", [contract.address, hex(_slot("size")), f"0x{size:064x}"])
+    rpc("anvil_setStorageAt", [contract.address, hex(_slot("root")), "0x" + root(size)])
+
+
+def _slot(name: str) -> int:
+    return int(artifact()["storage_layout"][name]["slot"])
 
 
 def _direct_refusal(contract: Contract, call: Call, *, sender: str) -> str:
