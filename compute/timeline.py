@@ -6,7 +6,7 @@ from datetime import datetime
 from compute.models import Computation
 from exchange.kernel import identifiers
 from exchange.members.models import Organization
-from ledger.models import Anchor, Checkpoint, Entry
+from ledger.models import Anchor, Checkpoint, Entry, Leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ def steps(computation: Computation) -> list[Step]:
     for entry in entries:
         leaf = getattr(entry, "leaf", None)
         index = leaf.index if leaf else None
-        checkpoint = _first_checkpoint(index)
-        anchor = _first_anchor(index)
+        checkpoint = _first_checkpoint(leaf)
+        anchor = _first_anchor(leaf)
         zh, en = names.get(entry.issuer, ("", ""))
         found.append(
             Step(
@@ -107,16 +107,18 @@ def learned(computation: Computation) -> list[dict[str, str]]:
     return list(found.values())
 
 
-def _first_checkpoint(index: int | None) -> int | None:
-    if index is None:
+def _first_checkpoint(leaf: Leaf | None) -> int | None:
+    if leaf is None:
         return None
-    return Checkpoint.objects.filter(size__gt=index).order_by("size").values_list("size", flat=True).first()
+    covering = Checkpoint.objects.filter(log_id=leaf.log_id, size__gt=leaf.index)
+    return covering.order_by("size").values_list("size", flat=True).first()
 
 
-def _first_anchor(index: int | None) -> Anchor | None:
-    return (
-        None if index is None else Anchor.objects.filter(size__gt=index).order_by("-deployment__epoch", "size").first()
-    )
+def _first_anchor(leaf: Leaf | None) -> Anchor | None:
+    if leaf is None:
+        return None
+    covering = Anchor.objects.filter(log_id=leaf.log_id, size__gt=leaf.index)
+    return covering.order_by("-deployment__epoch", "size").first()
 
 
 def _names(urns: set[str]) -> dict[str, tuple[str, str]]:

@@ -7,13 +7,11 @@ outside verifier with an older checkpoint finds what this cannot.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db.models import Count, F, Q
 
-from ledger import keys
 from ledger.actions import log
 from ledger.errors import LogBehindSignedCheckpoint
-from ledger.models import Checkpoint, Disclosure, Entry, Leaf, LogHead, Tile
+from ledger.models import Checkpoint, Disclosure, Entry, Leaf, Log, Tile
 from ledger.proofs import canonical, checkpoints, leaves, merkle, tiles
 from ledger.proofs.errors import VerificationError
 
@@ -48,8 +46,8 @@ def adopt() -> Checkpoint | None:
     Returns: the checkpoint, or None when there is none. The caller has run `audit` and found nothing.
     """
     newest = Checkpoint.objects.latest_or_none()
-    if newest is not None and log.last_signed() is None:
-        log.remember(newest.note)
+    if newest is not None and log.last_signed(newest.log) is None:
+        log.remember(newest.note, number=newest.log_id)
     return newest
 
 
@@ -67,11 +65,13 @@ def _check_entries() -> Iterator[Finding]:
 def _check_leaves() -> Iterator[Finding]:
     """Indexes have no gap, bytes say what the entry says, hashes are those of the bytes, `prev` chains hold."""
     previous: dict[str, bytes] = {}
-    expected = 0
-    for leaf in Leaf.objects.select_related("entry").order_by("index").iterator(chunk_size=CHUNK):
-        where = f"leaf {leaf.index}"
+    shard, expected = 0, 0
+    for leaf in Leaf.objects.select_related("entry").order_by("log_id", "index").iterator(chunk_size=CHUNK):
+        if leaf.log_id != shard:
+            shard, expected = leaf.log_id, 0
+        where = f"leaf {leaf.index} of log {shard}"
         if leaf.index != expected:
-            yield Finding("LEAF_MISSING", f"leaf {expected}")
+            yield Finding("LEAF_MISSING", f"leaf {expected} of log {shard}")
         expected = leaf.index + 1
         data, stored = bytes(leaf.data), bytes(leaf.leaf_hash)
         subject = leaf.entry.subject
@@ -83,25 +83,28 @@ def _check_leaves() -> Iterator[Finding]:
 
 
 def _check_tree() -> Iterator[Finding]:
-    """Tiles, head and every checkpoint are those of the leaves, rebuilt from the first one."""
-    hashes = [bytes(value) for value in Leaf.objects.order_by("index").values_list("leaf_hash", flat=True)]
+    """Of each log: tiles, size and every checkpoint are those of the leaves, rebuilt from the first one."""
+    for shard in Log.objects.all():
+        yield from _check_log(shard)
+
+
+def _check_log(shard: Log) -> Iterator[Finding]:
+    hashes = [bytes(value) for value in shard.leaves.order_by("index").values_list("leaf_hash", flat=True)]
     rebuilt = tiles.append(size=0, leaf_hashes=hashes, read=lambda _level, _index: b"")
-    stored = {(tile.level, tile.index): bytes(tile.data) for tile in Tile.objects.all().iterator(chunk_size=CHUNK)}
+    stored = {(tile.level, tile.index): bytes(tile.data) for tile in shard.tiles.all().iterator(chunk_size=CHUNK)}
     for level, index in sorted(rebuilt.keys() | stored.keys()):
         if rebuilt.get((level, index)) != stored.get((level, index)):
-            yield Finding("TILE_DIFFERS", f"tile {level}/{index}")
-    head = LogHead.objects.first()
-    if (head.size if head else 0) != len(hashes) or (head and head.root != merkle.root(hashes).hex()):
-        yield Finding("HEAD_DIFFERS", "head")
+            yield Finding("TILE_DIFFERS", f"tile {level}/{index} of log {shard.number}")
+    if shard.size != len(hashes) or shard.root != merkle.root(hashes).hex():
+        yield Finding("HEAD_DIFFERS", f"head of log {shard.number}")
 
     def read(level: int, index: int) -> bytes:
         return rebuilt.get((level, index), b"")
 
-    vkey = keys.log_vkey()
-    for checkpoint in Checkpoint.objects.order_by("size").iterator(chunk_size=CHUNK):
-        where = f"checkpoint {checkpoint.size}"
+    for checkpoint in shard.checkpoints.order_by("size").iterator(chunk_size=CHUNK):
+        where = f"checkpoint {checkpoint.size} of log {shard.number}"
         try:
-            note = checkpoints.verify(checkpoint.note.encode(), keys=[vkey], origin=settings.LOG_ORIGIN)
+            note = checkpoints.verify(checkpoint.note.encode(), keys=[shard.vkey], origin=shard.origin)
         except VerificationError as error:
             yield Finding(error.code, where)
             continue
@@ -129,20 +132,25 @@ def _check_disclosures() -> Iterator[Finding]:
 
 def _check_memory() -> Iterator[Finding]:
     """The checkpoint kept outside the database is one that this database can stand behind."""
-    newest = Checkpoint.objects.latest_or_none()
+    for shard in Log.objects.all():
+        yield from _check_memory_of(shard)
+
+
+def _check_memory_of(shard: Log) -> Iterator[Finding]:
+    place = f"file of the last signed checkpoint of log {shard.number}"
+    newest = shard.checkpoints.order_by("-size").first()
     try:
-        remembered = log.last_signed()
+        remembered = log.last_signed(shard)
     except LogBehindSignedCheckpoint as refusal:
-        yield Finding(refusal.code, "file of the last signed checkpoint")
+        yield Finding(refusal.code, place)
         return
     if remembered is None:
         if newest is not None:
-            yield Finding("LOG_SIGNED_CHECKPOINT_MISSING", "file of the last signed checkpoint")
+            yield Finding("LOG_SIGNED_CHECKPOINT_MISSING", place)
         return
-    known = Checkpoint.objects.filter(size=remembered.size).first()
-    head = LogHead.objects.first()
-    if head is None or head.size < remembered.size or (known and known.root != remembered.root.hex()):
-        yield Finding(LogBehindSignedCheckpoint.code, "file of the last signed checkpoint")
+    known = shard.checkpoints.filter(size=remembered.size).first()
+    if shard.size < remembered.size or (known and known.root != remembered.root.hex()):
+        yield Finding(LogBehindSignedCheckpoint.code, place)
 
 
 def counts() -> dict[str, int]:

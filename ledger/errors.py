@@ -56,3 +56,10 @@ class SignedCheckpointMissing(DomainError):
 
     code = "LOG_SIGNED_CHECKPOINT_MISSING"
     status = 503
+
+
+class LogKeyDiffers(DomainError):
+    """The log's key file holds another key than the one the open log was opened with or last rotated to."""
+
+    code = "LOG_KEY_DIFFERS"
+    status = 503

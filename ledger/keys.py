@@ -20,15 +20,16 @@ def exchange_keys() -> KeyFile:
     return _load(str(settings.EXCHANGE_KEY_FILE))
 
 
-def log_vkey() -> str:
-    """The vkey string under which the log's checkpoints verify."""
-    return notes.vkey(settings.LOG_ORIGIN, log_keys().document.public_key())
+def log_vkey(origin: str = "") -> str:
+    """The vkey string under which a log's checkpoints verify; the first log's unless told."""
+    return notes.vkey(origin or settings.LOG_ORIGIN, log_keys().document.public_key())
 
 
-def signed_checkpoint_file() -> Path:
-    """Where the last signed checkpoint is kept outside the database: beside the log key."""
+def signed_checkpoint_file(number: int = 1) -> Path:
+    """Where the last signed checkpoint of one log is kept outside the database: beside the log key."""
     path = Path(settings.LOG_KEY_FILE)
-    return path.with_name(path.name.split(".", 1)[0] + ".checkpoint")
+    suffix = "" if number == 1 else f"-{number}"
+    return path.with_name(path.name.split(".", 1)[0] + suffix + ".checkpoint")
 
 
 @lru_cache(maxsize=8)

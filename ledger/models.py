@@ -12,7 +12,14 @@ from django.utils import timezone
 
 from exchange.kernel import identifiers
 from ledger import triggers
-from ledger.querysets import CheckpointQuerySet, DisclosureQuerySet, EntryQuerySet, LeafQuerySet, TileQuerySet
+from ledger.querysets import (
+    CheckpointQuerySet,
+    DisclosureQuerySet,
+    EntryQuerySet,
+    LeafQuerySet,
+    LogQuerySet,
+    TileQuerySet,
+)
 
 TILE_BYTES = 8192  # 256 hashes of 32 bytes: C2SP tlog-tiles, height 8
 
@@ -98,10 +105,58 @@ class Pending(models.Model):
         return f"pending {self.entry_id}"
 
 
-class Leaf(models.Model):
-    """An entry's place in the log: its index, its exact bytes, and their hash. Append-only."""
+class Log(models.Model):
+    """One shard of the log: a tree of its own under a name of its own. Exactly one is open at a time.
 
-    index = models.BigIntegerField(primary_key=True)
+    Every sealer locks the row of the open one. A frozen log never grows again, and its proofs hold for ever.
+    """
+
+    number = models.PositiveSmallIntegerField(primary_key=True)
+    origin = models.CharField(max_length=128, unique=True)
+    vkey = models.CharField(max_length=200)
+    size = models.BigIntegerField(default=0)
+    root = models.CharField(max_length=64)
+    epoch = models.PositiveIntegerField(default=1)  # the chain deployment that anchors it
+    # Why nothing may be signed: the chain holds what this log does not. Empty while both agree.
+    alarm = models.CharField(max_length=32, blank=True, default="")
+    opened = models.DateTimeField(default=timezone.now)
+    frozen_at = models.DateTimeField(null=True)
+
+    objects = LogQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["frozen_at"], nulls_distinct=False, name="log_one_open"),
+            models.CheckConstraint(condition=Q(number__gte=1, size__gte=0), name="log_counts_from_one"),
+        ]
+        triggers = [
+            *triggers.no_truncate(),
+            pgtrigger.Protect(name="no_delete", operation=pgtrigger.Delete),
+            pgtrigger.Protect(
+                name="frozen_for_ever",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition(
+                    "OLD.frozen_at IS NOT NULL AND (NEW.frozen_at IS DISTINCT FROM OLD.frozen_at"
+                    " OR NEW.size <> OLD.size OR NEW.root <> OLD.root OR NEW.origin <> OLD.origin"
+                    " OR NEW.vkey <> OLD.vkey)"
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.origin} of {self.size} leaves"
+
+    @property
+    def is_frozen(self) -> bool:
+        return self.frozen_at is not None
+
+
+class Leaf(models.Model):
+    """An entry's place in a log: its index, its exact bytes, and their hash. Append-only."""
+
+    log = models.ForeignKey(Log, on_delete=models.PROTECT, related_name="leaves")
+    index = models.BigIntegerField()
     entry = models.OneToOneField(Entry, on_delete=models.PROTECT, related_name="leaf")
     data = models.BinaryField()
     leaf_hash = models.BinaryField(max_length=32)
@@ -110,8 +165,11 @@ class Leaf(models.Model):
 
     class Meta:
         verbose_name_plural = "leaves"
-        constraints = [models.CheckConstraint(condition=Q(index__gte=0), name="leaf_index_counts_from_zero")]
-        triggers = triggers.append_only()
+        constraints = [
+            models.UniqueConstraint(fields=["log", "index"], name="leaf_place_once"),
+            models.CheckConstraint(condition=Q(index__gte=0), name="leaf_index_counts_from_zero"),
+        ]
+        triggers = [*triggers.append_only(), *triggers.only_while_open()]
 
     def __str__(self) -> str:
         return f"leaf {self.index}"
@@ -124,6 +182,7 @@ class Leaf(models.Model):
 class Tile(models.Model):
     """Up to 256 hashes of one level of the tree (C2SP tlog-tiles). It grows at its end and never otherwise."""
 
+    log = models.ForeignKey(Log, on_delete=models.PROTECT, related_name="tiles")
     level = models.SmallIntegerField()
     index = models.BigIntegerField()
     data = models.BinaryField(max_length=TILE_BYTES)
@@ -132,7 +191,7 @@ class Tile(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["level", "index"], name="tile_once"),
+            models.UniqueConstraint(fields=["log", "level", "index"], name="tile_once"),
             models.CheckConstraint(condition=Q(level__gte=0, level__lte=7, index__gte=0), name="tile_place"),
         ]
         triggers = [
@@ -142,7 +201,7 @@ class Tile(models.Model):
                 name="only_grows",
                 operation=pgtrigger.Update,
                 condition=pgtrigger.Condition(
-                    "NEW.level <> OLD.level OR NEW.index <> OLD.index"
+                    "NEW.log_id <> OLD.log_id OR NEW.level <> OLD.level OR NEW.index <> OLD.index"
                     " OR substring(NEW.data FOR length(OLD.data)) <> OLD.data"
                 ),
             ),
@@ -152,27 +211,11 @@ class Tile(models.Model):
         return f"tile {self.level}/{self.index}"
 
 
-class LogHead(models.Model):
-    """The one row every sealer locks: how long the log is, its root, and the chain epoch it is in."""
-
-    id = models.SmallIntegerField(primary_key=True, default=1)
-    size = models.BigIntegerField(default=0)
-    root = models.CharField(max_length=64)
-    epoch = models.PositiveIntegerField(default=1)
-    # Why nothing may be signed: the chain holds what this log does not. Empty while both agree.
-    alarm = models.CharField(max_length=32, blank=True, default="")
-
-    class Meta:
-        constraints = [models.CheckConstraint(condition=Q(id=1), name="log_head_is_one_row")]
-
-    def __str__(self) -> str:
-        return f"log of {self.size} leaves"
-
-
 class Checkpoint(models.Model):
-    """A signed statement of the log's size and root (C2SP tlog-checkpoint). Append-only."""
+    """A signed statement of a log's size and root (C2SP tlog-checkpoint). Append-only."""
 
-    size = models.BigIntegerField(unique=True)
+    log = models.ForeignKey(Log, on_delete=models.PROTECT, related_name="checkpoints")
+    size = models.BigIntegerField()
     root = models.CharField(max_length=64)
     note = models.TextField()
     created = models.DateTimeField(default=timezone.now)
@@ -180,11 +223,56 @@ class Checkpoint(models.Model):
     objects = CheckpointQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=Q(size__gt=0), name="checkpoint_covers_something")]
+        constraints = [
+            models.UniqueConstraint(fields=["log", "size"], name="checkpoint_once"),
+            models.CheckConstraint(condition=Q(size__gt=0), name="checkpoint_covers_something"),
+        ]
         triggers = triggers.append_only()
 
     def __str__(self) -> str:
         return f"checkpoint {self.size}"
+
+
+class Witness(models.Model):
+    """Somebody who cosigns checkpoints only if each extends the last one they saw (C2SP tlog-witness).
+
+    A witness that leaves is withdrawn, never deleted: its cosignatures stay evidence.
+    """
+
+    name = models.CharField(max_length=128)
+    vkey = models.CharField(max_length=200, unique=True)
+    url = models.URLField(max_length=300)
+    added = models.DateTimeField(default=timezone.now)
+    withdrawn_at = models.DateTimeField(null=True)
+    # How the last request went: empty when it was answered with a cosignature.
+    trouble = models.CharField(max_length=64, blank=True, default="")
+    asked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "witnesses"
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["name"], condition=Q(withdrawn_at__isnull=True), name="witness_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Cosignature(models.Model):
+    """One witness's signature line under one checkpoint. Append-only."""
+
+    checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="cosignatures")
+    witness = models.ForeignKey(Witness, on_delete=models.PROTECT, related_name="cosignatures")
+    line = models.TextField()
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["checkpoint", "witness"], name="cosignature_once")]
+        triggers = triggers.append_only()
+
+    def __str__(self) -> str:
+        return f"{self.witness_id} under {self.checkpoint_id}"
 
 
 class ChainDeployment(models.Model):
@@ -196,6 +284,7 @@ class ChainDeployment(models.Model):
     code_hash = models.CharField(max_length=66)
     epoch = models.PositiveIntegerField(unique=True)
     first_size = models.BigIntegerField(default=0)
+    events_through = models.BigIntegerField(default=0)  # the last block whose events are in the log
     created = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -223,6 +312,7 @@ class AnchorAttempt(models.Model):
     """A signed anchoring transaction, saved before it is sent so that a crash resends the same bytes."""
 
     deployment = models.ForeignKey(ChainDeployment, on_delete=models.PROTECT, related_name="attempts")
+    log = models.ForeignKey(Log, on_delete=models.PROTECT, related_name="attempts")
     old_size = models.BigIntegerField()
     new_size = models.BigIntegerField()
     root = models.CharField(max_length=64)
@@ -247,6 +337,7 @@ class Anchor(models.Model):
     """A log size whose root stands confirmed on the chain. A reorganisation may take it back; then it goes."""
 
     deployment = models.ForeignKey(ChainDeployment, on_delete=models.PROTECT, related_name="anchors")
+    log = models.ForeignKey(Log, on_delete=models.PROTECT, related_name="anchors")
     size = models.BigIntegerField()
     root = models.CharField(max_length=64)
     block_number = models.BigIntegerField()
@@ -255,7 +346,7 @@ class Anchor(models.Model):
     confirmed_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["deployment", "size"], name="anchor_once")]
+        constraints = [models.UniqueConstraint(fields=["deployment", "log", "size"], name="anchor_once")]
 
     def __str__(self) -> str:
         return f"anchor of {self.size}"
@@ -276,6 +367,7 @@ class ChainRecordKind(models.TextChoices):
     GRANT = "grant"
     REVOKE = "revoke"
     METER = "meter"
+    VOID = "void"
 
 
 class ChainRecord(models.Model):
@@ -301,3 +393,25 @@ class ChainRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.state}"
+
+
+class ChainEvent(models.Model):
+    """An event of our contract, deep enough in the chain to count, and the entry that reports it. Append-only."""
+
+    deployment = models.ForeignKey(ChainDeployment, on_delete=models.PROTECT, related_name="events")
+    name = models.CharField(max_length=32)
+    arguments = models.JSONField()
+    block_number = models.BigIntegerField()
+    block_hash = models.CharField(max_length=66)
+    transaction_hash = models.CharField(max_length=66)
+    log_index = models.IntegerField()
+    entry = models.OneToOneField(Entry, on_delete=models.PROTECT, related_name="chain_event")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["deployment", "transaction_hash", "log_index"], name="chain_event_once"),
+        ]
+        triggers = triggers.append_only()
+
+    def __str__(self) -> str:
+        return f"{self.name} in block {self.block_number}"

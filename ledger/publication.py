@@ -31,6 +31,11 @@ def published_size() -> int:
     return 0 if checkpoint is None else checkpoint.size
 
 
+def _published_log() -> int:
+    checkpoint = proofs.latest_checkpoint()
+    return 1 if checkpoint is None else checkpoint.log_id
+
+
 def checkpoint_note() -> str:
     """The newest signed checkpoint as a note.
 
@@ -50,7 +55,7 @@ def tile(level: int, path: str) -> bytes:
         EntryNotFound: the log does not reach that far, or the path is none.
     """
     index, width = _place(level, path)
-    return Tile.objects.data_of(level, index)[: width * 32]
+    return Tile.objects.reader(_published_log())(level, index)[: width * 32]
 
 
 def entry_bundle(path: str) -> bytes:
@@ -61,7 +66,7 @@ def entry_bundle(path: str) -> bytes:
     """
     index, width = _place(0, path)
     first = index * tiles.WIDTH
-    rows = Leaf.objects.filter(index__gte=first, index__lt=first + width).order_by("index")
+    rows = Leaf.objects.filter(log_id=_published_log(), index__gte=first, index__lt=first + width).order_by("index")
     return b"".join(len(data).to_bytes(2, "big") + bytes(data) for data in rows.values_list("data", flat=True))
 
 
@@ -73,14 +78,14 @@ def consistency(*, old_size: int, new_size: int) -> list[str]:
     """
     if not 0 < old_size <= new_size <= published_size():
         raise EntryNotFound("Ask for sizes between 1 and the newest checkpoint's, the older one first.")
-    proof = tiles.consistency_proof(old_size=old_size, new_size=new_size, read=Tile.objects.data_of)
+    proof = tiles.consistency_proof(old_size=old_size, new_size=new_size, read=Tile.objects.reader(_published_log()))
     return [step.hex() for step in proof]
 
 
 def log_page(*, before: int | None = None, subject: str = "", kind: str = "", size: int = PAGE) -> LogPage:
     """Leaves with their entries, newest first."""
     limit = published_size() if before is None else min(before, published_size())
-    rows = Leaf.objects.filter(index__lt=limit).select_related("entry").order_by("-index")
+    rows = Leaf.objects.filter(log_id=_published_log(), index__lt=limit).select_related("entry").order_by("-index")
     if subject:
         rows = rows.filter(entry__subject=subject)
     if kind:
@@ -126,7 +131,7 @@ def anchor_covering(entry: Entry) -> Anchor | None:
     leaf = Leaf.objects.filter(entry=entry).first()
     if leaf is None:
         return None
-    covering = Anchor.objects.filter(size__gt=leaf.index).select_related("deployment")
+    covering = Anchor.objects.filter(log_id=leaf.log_id, size__gt=leaf.index).select_related("deployment")
     return covering.order_by("-deployment__epoch", "size").first()
 
 

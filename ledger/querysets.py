@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 
+from ledger.proofs import tiles
+
 if TYPE_CHECKING:
     from ledger import models as tables
 
@@ -13,11 +15,25 @@ class EntryQuerySet(models.QuerySet["tables.Entry"]):
 
     def about(self, subject: str) -> "EntryQuerySet":
         """The entries of one subject, in log order; those not sequenced yet come last."""
-        return self.filter(subject=subject).order_by(models.F("leaf__index").asc(nulls_last=True), "pk")
+        return self.filter(subject=subject).order_by(
+            models.F("leaf__log_id").asc(nulls_last=True), models.F("leaf__index").asc(nulls_last=True), "pk"
+        )
 
     def with_evidence(self) -> "EntryQuerySet":
         """Entries together with their leaf and disclosure, in one query."""
         return self.select_related("leaf", "disclosure")
+
+
+class LogQuerySet(models.QuerySet["tables.Log"]):
+    """The shards of the log."""
+
+    def open(self) -> "LogQuerySet":
+        """The one that grows; none before the first entry is sealed."""
+        return self.filter(frozen_at__isnull=True)
+
+    def current(self) -> "tables.Log | None":
+        """The open log, or None before the first entry is sealed."""
+        return self.open().first()
 
 
 class LeafQuerySet(models.QuerySet["tables.Leaf"]):
@@ -27,7 +43,7 @@ class LeafQuerySet(models.QuerySet["tables.Leaf"]):
         """The hash of each subject's newest leaf; subjects without one are absent."""
         rows = (
             self.filter(entry__subject__in=subjects)
-            .order_by("entry__subject", "-index")
+            .order_by("entry__subject", "-log_id", "-index")
             .distinct("entry__subject")
             .values_list("entry__subject", "leaf_hash")
         )
@@ -35,20 +51,25 @@ class LeafQuerySet(models.QuerySet["tables.Leaf"]):
 
 
 class TileQuerySet(models.QuerySet["tables.Tile"]):
-    """Tiles of the hash tree."""
+    """Tiles of the hash trees."""
 
-    def data_of(self, level: int, index: int) -> bytes:
-        """The hashes stored in one tile; empty bytes where there is none yet."""
-        found = self.filter(level=level, index=index).values_list("data", flat=True).first()
-        return b"" if found is None else bytes(found)
+    def reader(self, log: "tables.Log | int") -> "tiles.Reader":
+        """What reads the hashes of one log's tiles; empty bytes where there is no tile yet."""
+        number = log if isinstance(log, int) else log.number
+
+        def read(level: int, index: int) -> bytes:
+            found = self.filter(log_id=number, level=level, index=index).values_list("data", flat=True).first()
+            return b"" if found is None else bytes(found)
+
+        return read
 
 
 class CheckpointQuerySet(models.QuerySet["tables.Checkpoint"]):
     """Signed checkpoints."""
 
     def latest_or_none(self) -> "tables.Checkpoint | None":
-        """The checkpoint over the most leaves."""
-        return self.order_by("-size").first()
+        """The newest checkpoint: of the newest log, over the most leaves."""
+        return self.select_related("log").order_by("-log_id", "-size").first()
 
 
 class DisclosureQuerySet(models.QuerySet["tables.Disclosure"]):

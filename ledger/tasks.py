@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 
 from ledger.actions import anchoring, chain_records, log
-from ledger.errors import LogBehindSignedCheckpoint, SignedCheckpointMissing
+from ledger.errors import LogBehindSignedCheckpoint, LogKeyDiffers, SignedCheckpointMissing
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +15,7 @@ def seal_checkpoint() -> None:
     """Give waiting entries their place and sign a checkpoint over them."""
     try:
         log.seal()
-    except (LogBehindSignedCheckpoint, SignedCheckpointMissing) as refusal:
+    except (LogBehindSignedCheckpoint, LogKeyDiffers, SignedCheckpointMissing) as refusal:
         logger.critical("%s: %s", refusal.code, refusal.message)
 
 

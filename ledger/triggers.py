@@ -21,3 +21,20 @@ def no_truncate() -> list[Any]:
             func="RAISE EXCEPTION 'Cannot truncate table %', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';",
         )
     ]
+
+
+def only_while_open() -> list[Any]:
+    """No row is added to a log that has been frozen, whoever asks."""
+    return [
+        pgtrigger.Trigger(
+            name="only_while_open",
+            level=pgtrigger.Row,
+            when=pgtrigger.Before,
+            operation=pgtrigger.Insert,
+            func=(
+                "IF EXISTS (SELECT 1 FROM ledger_log WHERE number = NEW.log_id AND frozen_at IS NOT NULL) THEN"
+                " RAISE EXCEPTION 'Log % is frozen', NEW.log_id USING ERRCODE = 'insufficient_privilege';"
+                " END IF; RETURN NEW;"
+            ),
+        )
+    ]

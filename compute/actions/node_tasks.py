@@ -81,7 +81,7 @@ def claim(*, organization: Organization, task: str, now: datetime) -> Claim:
         found, TaskState.CLAIMED, now=now, fencing_token=token, lease_until=_lease(now), stage="admission", percent=0
     )
     authorization = computation.authorization
-    checkpoint = ledger.latest_checkpoint()
+    checkpoint = ledger.checkpoint_of(authorization.entry)
     bundle = {
         "contract": agreements.signed_terms(computation.contract),
         "request": computation.request,

@@ -15,7 +15,7 @@ from contracts.states import FUNDABLE, ContractState
 from exchange.members.models import Membership, Organization, SigningKey
 from exchange.members.permissions import Permission, has_permission
 from ledger import publication
-from ledger.models import AnchorAttempt, ChainRecord, ChainRecordState, LogHead, Pending
+from ledger.models import AnchorAttempt, ChainRecord, ChainRecordState, Log, Pending
 from listings.models import Product
 from listings.states import ProductState
 
@@ -111,9 +111,9 @@ def fundable() -> list[tuple[Contract, int]]:
 def alarms() -> list[str]:
     """What is wrong with log and chain, as words the template knows."""
     found = []
-    head = LogHead.objects.first()
-    if head is not None and head.alarm:
-        found.append(head.alarm)
+    log = Log.objects.current()
+    if log is not None and log.alarm:
+        found.append(log.alarm)
     if ChainRecord.objects.filter(state=ChainRecordState.FAILED).exists():
         found.append("chain_record_failed")
     return found
@@ -123,7 +123,7 @@ def health(*, now: datetime) -> dict[str, Any]:
     """How the log, the chain and the nodes are."""
     return {
         "overview": publication.overview(),
-        "head": LogHead.objects.first(),
+        "log": Log.objects.current(),
         "alarms": alarms(),
         "pending": Pending.objects.count(),
         "open_attempts": AnchorAttempt.objects.filter(state__in=["prepared", "sent"]).count(),

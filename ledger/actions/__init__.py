@@ -6,6 +6,7 @@ from ledger.actions.entries import erase, payload_of, record
 from ledger.actions.log import seal
 from ledger.actions.proofs import (
     anchor_document,
+    checkpoint_of,
     entry_proof,
     evidence,
     inclusion_proof,
@@ -20,6 +21,7 @@ __all__ = [
     "anchor_pass",
     "anchored_size",
     "chain_record",
+    "checkpoint_of",
     "entry_proof",
     "erase",
     "evidence",

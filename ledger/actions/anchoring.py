@@ -21,10 +21,10 @@ from django.utils import timezone
 
 from exchange.kernel.errors import DomainError
 from ledger import keys as own_keys
-from ledger.actions import deployments
+from ledger.actions import deployments, proofs
 from ledger.actions.proofs import anchor_document
 from ledger.backends.base import AnchoredRoot, ChainRefused, LedgerBackend, SignedTransaction, anchor_call
-from ledger.models import Anchor, AnchorAttempt, AttemptState, ChainDeployment, Checkpoint, Entry, LogHead, Tile
+from ledger.models import Anchor, AnchorAttempt, AttemptState, ChainDeployment, Checkpoint, Entry, Leaf, Log, Tile
 from ledger.proofs import tiles
 from ledger.proofs.errors import VerificationError
 
@@ -50,6 +50,7 @@ class AnchorOutcome(StrEnum):
     SENT = "sent"
     WAITING = "waiting"
     ANCHORED = "anchored"
+    SHARD_NOT_OPEN = "shard_not_open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,27 +92,33 @@ _OUTCOMES = {
 }
 
 
-def anchored_size() -> int:
-    """How many leaves of the log are anchored and confirmed in the present epoch."""
+def anchored_size(log: int | None = None) -> int:
+    """How many leaves of a log (the open one, unless told) are anchored and confirmed in the present epoch."""
     deployment = deployments.current_deployment()
-    newest = None if deployment is None else deployment.anchors.order_by("-size").first()
+    if deployment is None:
+        return 0
+    wanted = (
+        deployment.anchors.filter(log__frozen_at__isnull=True) if log is None else deployment.anchors.filter(log=log)
+    )
+    newest = wanted.order_by("-size").first()
     return 0 if newest is None else newest.size
 
 
 def is_anchored(entry: Entry) -> bool:
     """Whether the entry lies under a confirmed anchor."""
-    return Entry.objects.filter(pk=entry.pk, leaf__index__lt=anchored_size()).exists()
+    leaf = Leaf.objects.filter(entry=entry).first()
+    return leaf is not None and leaf.index < anchored_size(leaf.log_id)
 
 
 def anchor_for(size: int) -> dict[str, Any] | None:
-    """The first anchor that covers a log of `size` leaves, as receipts carry it; None when there is none yet.
+    """The first anchor that covers the open log of `size` leaves, as receipts carry it; None when there is none yet.
 
     Its own `size` may be larger: a receipt takes its checkpoint at that size.
     """
     deployment = deployments.current_deployment()
     if deployment is None:
         return None
-    anchor = deployment.anchors.filter(size__gte=size).order_by("size").first()
+    anchor = deployment.anchors.filter(log__frozen_at__isnull=True, size__gte=size).order_by("size").first()
     return None if anchor is None else anchor_document(anchor)
 
 
@@ -137,11 +144,17 @@ def _reconcile(chain: LedgerBackend, keys: Any, *, confirmations: int) -> Anchor
     alarm = _compare(head)
     if alarm:
         return AnchorPass(AnchorOutcome.ALARM, anchored_size(), alarm)
+    log = Log.objects.filter(number=head.shard).first()
+    if log is None:
+        return AnchorPass(AnchorOutcome.NOTHING_NEW)
     _note_confirmed(chain, deployment, confirmed)
-    target = Checkpoint.objects.order_by("-size").first()
+    target = proofs.newest_of(log)
     if target is None or target.size <= head.size:
-        settled = head.size == confirmed.size
+        settled = (head.shard, head.size) == (confirmed.shard, confirmed.size)
         _close_attempts(chain, deployment, head)
+        if log.is_frozen and settled:
+            logger.warning("anchoring: log %s is frozen and anchored; the chain waits for open_shard", log.origin)
+            return AnchorPass(AnchorOutcome.SHARD_NOT_OPEN, confirmed.size)
         outcome = AnchorOutcome.NOTHING_NEW if settled else AnchorOutcome.WAITING
         return AnchorPass(outcome, confirmed.size)
     waiting = _resume(chain, deployment, head, keys)
@@ -168,43 +181,47 @@ def _compare(head: AnchoredRoot) -> str:
     While it stands nothing is signed. It goes by itself once chain and log agree again, for example after
     the right backup was restored.
     """
-    log = LogHead.objects.filter(pk=1).first()
+    current = Log.objects.current()
+    log = Log.objects.filter(number=head.shard).first()
     size = 0 if log is None else log.size
-    if head.size > size:
+    if head.size > size or (log is None and head.shard > 1):
         alarm = "CHAIN_AHEAD"
-    elif head.size and _our_root(head.size) != head.root:
+    elif log is not None and head.size and _our_root(log, head.size) != head.root:
         alarm = "CHAIN_DIFFERS"
     else:
         alarm = ""
     if alarm:
         logger.critical("anchoring: %s: the log was shortened or edited since the chain saw it; signing stops", alarm)
-    if log is not None and log.alarm != alarm:
-        LogHead.objects.filter(pk=1).update(alarm=alarm)
+    if current is not None and current.alarm != alarm:
+        Log.objects.filter(pk=current.pk).update(alarm=alarm)
     return alarm
 
 
-def _our_root(size: int) -> str:
+def _our_root(log: Log, size: int) -> str:
     try:
-        return tiles.root(size=size, read=Tile.objects.data_of).hex()
+        return tiles.root(size=size, read=Tile.objects.reader(log)).hex()
     except VerificationError:  # a tile is missing hashes: no root of ours equals anything
         return ""
 
 
 def _note_confirmed(chain: LedgerBackend, deployment: ChainDeployment, confirmed: AnchoredRoot) -> None:
     """Make the rows say what the chain says: take back anchors it lost, write down the one it holds."""
-    lost = deployment.anchors.filter(size__gt=confirmed.size)
+    ours = deployment.anchors.filter(log=confirmed.shard)
+    later = deployment.anchors.filter(log__gt=confirmed.shard)
+    lost = ours.filter(size__gt=confirmed.size) | later
     for anchor in lost:
         logger.warning("anchoring: size %d left the chain in a reorganisation", anchor.size)
     lost.delete()
-    if confirmed.size <= deployment.first_size:
+    if confirmed.size == 0 or (confirmed.shard, confirmed.size) == (1, deployment.first_size):
         return
-    found = deployment.anchors.filter(size=confirmed.size).first()
+    found = ours.filter(size=confirmed.size).first()
     landed = chain.anchored_event(deployment.contract_address, size=confirmed.size)
     if landed is None or (found is not None and found.block_hash == landed.block_hash):
         return
     with transaction.atomic():
         Anchor.objects.update_or_create(
             deployment=deployment,
+            log_id=confirmed.shard,
             size=confirmed.size,
             defaults={
                 "root": confirmed.root,
@@ -217,12 +234,14 @@ def _note_confirmed(chain: LedgerBackend, deployment: ChainDeployment, confirmed
         deployment.attempts.filter(transaction_hash=landed.transaction_hash).update(
             state=AttemptState.CONFIRMED, block_number=landed.block_number, block_hash=landed.block_hash
         )
-        deployment.attempts.filter(state__in=_OPEN, new_size__lte=confirmed.size).update(state=AttemptState.LOST)
+        done = deployment.attempts.filter(log=confirmed.shard, new_size__lte=confirmed.size)
+        done.filter(state__in=_OPEN).update(state=AttemptState.LOST)
 
 
 def _close_attempts(chain: LedgerBackend, deployment: ChainDeployment, head: AnchoredRoot) -> None:
     """Attempts whose effect is on the chain under another transaction need no more care."""
-    for attempt in deployment.attempts.filter(state__in=_OPEN, new_size__lte=head.size):
+    done = deployment.attempts.filter(log=head.shard, new_size__lte=head.size)
+    for attempt in done.filter(state__in=_OPEN):
         if chain.inclusion(attempt.transaction_hash) is None:
             _mark(attempt, AttemptState.LOST)
 
@@ -230,7 +249,7 @@ def _close_attempts(chain: LedgerBackend, deployment: ChainDeployment, head: Anc
 def _resume(chain: LedgerBackend, deployment: ChainDeployment, head: AnchoredRoot, keys: Any) -> AnchorAttempt | None:
     """Carry the open attempt on; None when there is none left and a new one may be planned."""
     used = chain.nonce(keys.chain_address)
-    for attempt in deployment.attempts.filter(state__in=_OPEN).order_by("-pk"):
+    for attempt in deployment.attempts.filter(log=head.shard, state__in=_OPEN).order_by("-pk"):
         landed = chain.inclusion(attempt.transaction_hash)
         if landed is not None and landed.succeeded and attempt.new_size <= head.size:
             continue  # mined and waiting for its confirmations: the next anchor may follow
@@ -252,13 +271,14 @@ def _prepare(
         chain,
         deployment,
         keys,
+        log=target.log,
         old_size=head.size,
         new_size=target.size,
         root=target.root,
         nonce=chain.nonce(keys.chain_address),
         gas_price=chain.gas_price(),
     )
-    return _persist(deployment, signed, old_size=head.size, new_size=target.size, root=target.root)
+    return _persist(deployment, signed, log=target.log, old_size=head.size, new_size=target.size, root=target.root)
 
 
 def _replace(chain: LedgerBackend, deployment: ChainDeployment, attempt: AnchorAttempt, keys: Any) -> AnchorAttempt:
@@ -268,6 +288,7 @@ def _replace(chain: LedgerBackend, deployment: ChainDeployment, attempt: AnchorA
         chain,
         deployment,
         keys,
+        log=attempt.log,
         old_size=attempt.old_size,
         new_size=attempt.new_size,
         root=attempt.root,
@@ -278,7 +299,9 @@ def _replace(chain: LedgerBackend, deployment: ChainDeployment, attempt: AnchorA
         return attempt  # a chain without fees has nothing to raise
     with transaction.atomic():
         _mark(attempt, AttemptState.REPLACED)
-        return _persist(deployment, signed, old_size=attempt.old_size, new_size=attempt.new_size, root=attempt.root)
+        return _persist(
+            deployment, signed, log=attempt.log, old_size=attempt.old_size, new_size=attempt.new_size, root=attempt.root
+        )
 
 
 def _sign(
@@ -286,13 +309,15 @@ def _sign(
     deployment: ChainDeployment,
     keys: Any,
     *,
+    log: Log,
     old_size: int,
     new_size: int,
     root: str,
     nonce: int,
     gas_price: int,
 ) -> SignedTransaction:
-    proof = tiles.consistency_proof(old_size=old_size, new_size=new_size, read=Tile.objects.data_of) if old_size else []
+    read = Tile.objects.reader(log)
+    proof = tiles.consistency_proof(old_size=old_size, new_size=new_size, read=read) if old_size else []
     return chain.sign(
         anchor_call(old_size=old_size, new_size=new_size, root=root, proof=proof),
         address=deployment.contract_address,
@@ -304,12 +329,13 @@ def _sign(
 
 
 def _persist(
-    deployment: ChainDeployment, signed: SignedTransaction, *, old_size: int, new_size: int, root: str
+    deployment: ChainDeployment, signed: SignedTransaction, *, log: Log, old_size: int, new_size: int, root: str
 ) -> AnchorAttempt:
     attempt, _ = AnchorAttempt.objects.get_or_create(
         transaction_hash=signed.transaction_hash,
         defaults={
             "deployment": deployment,
+            "log": log,
             "old_size": old_size,
             "new_size": new_size,
             "root": root,

@@ -14,10 +14,11 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 
 from exchange.kernel.errors import DomainError
+from ledger.actions import log as open_log
 from ledger.backends.base import ZERO_ADDRESS, ChainIdentity, LedgerBackend
 from ledger.chain import artifact
-from ledger.models import ChainDeployment, LogHead
-from ledger.proofs import merkle, notes, typed_data
+from ledger.models import ChainDeployment, Log
+from ledger.proofs import notes, typed_data
 
 _WAIT_ROUNDS = 60
 
@@ -47,7 +48,7 @@ def configured_backend() -> LedgerBackend | None:
 
 def current_deployment() -> ChainDeployment | None:
     """The epoch the log is in; None before the first deployment."""
-    epoch = LogHead.objects.filter(pk=1).values_list("epoch", flat=True).first()
+    epoch = Log.objects.open().values_list("epoch", flat=True).first()
     return None if epoch is None else ChainDeployment.objects.filter(epoch=epoch).first()
 
 
@@ -129,8 +130,7 @@ def _adopt(backend: LedgerBackend, identity: ChainIdentity, address: str) -> Cha
         )
     first_size = backend.anchored(address).size
     with transaction.atomic():
-        LogHead.objects.get_or_create(pk=1, defaults={"root": merkle.EMPTY_ROOT.hex()})
-        head = LogHead.objects.select_for_update(no_key=True).get(pk=1)
+        log = open_log.lock_log()
         newest = ChainDeployment.objects.order_by("-epoch").first()
         deployment, _ = ChainDeployment.objects.get_or_create(
             chain_id=identity.chain_id,
@@ -142,8 +142,8 @@ def _adopt(backend: LedgerBackend, identity: ChainIdentity, address: str) -> Cha
                 "first_size": first_size,
             },
         )
-        if head.epoch != deployment.epoch:
-            LogHead.objects.filter(pk=1).update(epoch=deployment.epoch)
+        if log.epoch != deployment.epoch:
+            Log.objects.filter(pk=log.pk).update(epoch=deployment.epoch)
         return deployment
 
 

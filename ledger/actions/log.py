@@ -15,8 +15,8 @@ from django.db import connection, transaction
 
 from exchange.kernel import identifiers
 from ledger import keys
-from ledger.errors import LogBehindSignedCheckpoint, SignedCheckpointMissing
-from ledger.models import Checkpoint, Entry, Leaf, LogHead, Pending, Tile
+from ledger.errors import LogBehindSignedCheckpoint, LogKeyDiffers, SignedCheckpointMissing
+from ledger.models import Checkpoint, Entry, Leaf, Log, Pending, Tile
 from ledger.proofs import checkpoints, leaves, merkle, tiles
 from ledger.proofs.errors import VerificationError
 
@@ -31,6 +31,7 @@ def seal() -> Checkpoint | None:
     Raises:
         LogBehindSignedCheckpoint: the database holds less than, or something else than, what was signed.
         SignedCheckpointMissing: the file with the last signed checkpoint is gone.
+        LogKeyDiffers: the key file holds another key than the log was opened with.
     Idempotent: any number of sealers may run at once; one works, the others wait and find nothing to do.
     """
     while sequence(limit=BATCH) == BATCH:
@@ -41,20 +42,25 @@ def seal() -> Checkpoint | None:
 @transaction.atomic
 def sequence(*, limit: int = BATCH) -> int:
     """Give waiting entries their place in the log and add their hashes to the tiles; returns how many."""
-    head = _lock_head()
+    log = lock_log()
     waiting = list(Pending.objects.select_related("entry").order_by("entry_id")[:limit])
     if not waiting:
         return 0
-    rows = _leaves([pending.entry for pending in waiting], start=head.size)
+    append(log, [pending.entry for pending in waiting])
+    Pending.objects.filter(entry__in=[pending.entry_id for pending in waiting]).delete()
+    return len(waiting)
+
+
+def append(log: Log, entries: list[Entry]) -> None:
+    """Give entries the next places of a log whose row the caller has locked."""
+    rows = _leaves(log, entries)
     Leaf.objects.bulk_create(rows)
     hashes = [bytes(row.leaf_hash) for row in rows]
-    changed = tiles.append(size=head.size, leaf_hashes=hashes, read=Tile.objects.data_of)
-    _store(changed)
-    head.size += len(rows)
-    head.root = _root(head.size, changed).hex()
-    head.save(update_fields=["size", "root"])
-    Pending.objects.filter(entry__in=[pending.entry_id for pending in waiting]).delete()
-    return len(rows)
+    changed = tiles.append(size=log.size, leaf_hashes=hashes, read=Tile.objects.reader(log))
+    _store(log, changed)
+    log.size += len(rows)
+    log.root = _root(log, log.size, changed).hex()
+    log.save(update_fields=["size", "root"])
 
 
 @transaction.atomic
@@ -64,32 +70,50 @@ def sign() -> Checkpoint | None:
     The note is written and flushed to the file first. A crash between file and commit leaves a file that
     agrees with the head, and the next pass signs the same bytes again (Ed25519 is deterministic).
     """
-    head = _lock_head()
-    newest = Checkpoint.objects.latest_or_none()
-    check_not_behind(head, newest=newest)
-    if head.size == 0 or (newest is not None and newest.size == head.size):
+    return sign_log(lock_log())
+
+
+def sign_log(log: Log) -> Checkpoint | None:
+    """Sign a checkpoint over a log whose row the caller has locked; None when the newest one covers it.
+
+    Raises:
+        as `seal`, and LogKeyDiffers.
+    """
+    newest = log.checkpoints.order_by("-size").first()
+    check_not_behind(log, newest=newest)
+    if log.size == 0 or (newest is not None and newest.size == log.size):
         return None
+    if keys.log_vkey(log.origin) != log.vkey:
+        raise LogKeyDiffers(
+            f"The key in LOG_KEY_FILE is not the one of log {log.origin}; put the right file in its place, or rotate"
+            " the key with: manage.py rotate_log_key"
+        )
     note = checkpoints.sign(
-        checkpoints.Checkpoint(origin=settings.LOG_ORIGIN, size=head.size, root=bytes.fromhex(head.root)),
+        checkpoints.Checkpoint(origin=log.origin, size=log.size, root=bytes.fromhex(log.root)),
         key=keys.log_keys().document,
     )
-    remember(note)
-    return Checkpoint.objects.create(size=head.size, root=head.root, note=note)
+    remember(note, number=log.number)
+    return Checkpoint.objects.create(log=log, size=log.size, root=log.root, note=note)
 
 
-def check_not_behind(head: LogHead, *, newest: Checkpoint | None) -> None:
+def check_not_behind(log: Log, *, newest: Checkpoint | None) -> None:
     """Compare the database with the last checkpoint signed, which is kept outside it.
 
     Raises:
         LogBehindSignedCheckpoint: fewer leaves than were signed, or other ones.
         SignedCheckpointMissing: checkpoints exist, their memory outside the database does not.
     """
-    if head.alarm:
+    if log.alarm:
         raise LogBehindSignedCheckpoint(
-            f"The chain holds what this log does not ({head.alarm}): the database was restored or edited. "
+            f"The chain holds what this log does not ({log.alarm}): the database was restored or edited. "
             "Restore the newest state; the alarm goes at the next anchoring pass once the two agree."
         )
-    remembered = last_signed()
+    if keys.signed_checkpoint_file(log.number + 1).exists():
+        raise LogBehindSignedCheckpoint(
+            f"This database has log {log.number} open, but a later one has signed checkpoints already. It was restored"
+            " from a backup. Restore the newest state; nothing is signed until the two agree."
+        )
+    remembered = last_signed(log)
     if remembered is None:
         if newest is not None:
             raise SignedCheckpointMissing(
@@ -97,34 +121,34 @@ def check_not_behind(head: LogHead, *, newest: Checkpoint | None) -> None:
                 "none, compare the log with its anchors and witnesses, then run: manage.py verify_ledger --adopt"
             )
         return
-    if head.size < remembered.size or _root(remembered.size) != remembered.root:
+    if log.size < remembered.size or _root(log, remembered.size) != remembered.root:
         raise LogBehindSignedCheckpoint(
             f"A checkpoint over {remembered.size} entries was signed, and this database does not hold them. It was "
             "restored from a backup or edited. Restore the newest state; nothing is signed until the two agree."
         )
 
 
-def last_signed() -> checkpoints.Checkpoint | None:
-    """The last checkpoint this log key signed, from the file outside the database; None where there is none.
+def last_signed(log: Log) -> checkpoints.Checkpoint | None:
+    """The last checkpoint signed for a log, from the file outside the database; None where there is none.
 
     Raises:
         LogBehindSignedCheckpoint: the file is damaged or another log's.
     """
     try:
-        note = keys.signed_checkpoint_file().read_bytes()
+        note = keys.signed_checkpoint_file(log.number).read_bytes()
     except FileNotFoundError:
         return None
     try:
-        return checkpoints.verify(note, keys=[keys.log_vkey()], origin=settings.LOG_ORIGIN)
+        return checkpoints.verify(note, keys=[log.vkey], origin=log.origin)
     except VerificationError as error:
         raise LogBehindSignedCheckpoint(
             "The file with the last signed checkpoint is damaged or belongs to another log; restore it."
         ) from error
 
 
-def remember(note: str) -> None:
-    """Keep a signed checkpoint outside the database: written whole and flushed, or not at all."""
-    path = keys.signed_checkpoint_file()
+def remember(note: str, *, number: int) -> None:
+    """Keep a log's signed checkpoint outside the database: written whole and flushed, or not at all."""
+    path = keys.signed_checkpoint_file(number)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
     try:
         with os.fdopen(descriptor, "w") as file:
@@ -142,23 +166,28 @@ def remember(note: str) -> None:
         os.close(directory)
 
 
-def _lock_head() -> LogHead:
-    """Take the log for this transaction: the advisory lock first, so that even the first row is made once."""
+def lock_log() -> Log:
+    """Take the open log for this transaction: the advisory lock first, so that even the first row is made once."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-    LogHead.objects.get_or_create(pk=1, defaults={"root": merkle.EMPTY_ROOT.hex()})
-    return LogHead.objects.select_for_update().get(pk=1)
+    return Log.objects.open().select_for_update().first() or open_first()
 
 
-def _leaves(entries: list[Entry], *, start: int) -> list[Leaf]:
+def open_first() -> Log:
+    """Make the first log's row, under the name and key of the settings; harmless when it is there."""
+    defaults = {"origin": settings.LOG_ORIGIN, "vkey": keys.log_vkey(), "root": merkle.EMPTY_ROOT.hex()}
+    return Log.objects.get_or_create(number=1, defaults=defaults)[0]
+
+
+def _leaves(log: Log, entries: list[Entry]) -> list[Leaf]:
     previous = Leaf.objects.last_of({entry.subject for entry in entries})
     rows = []
-    for index, entry in enumerate(entries, start=start):
+    for index, entry in enumerate(entries, start=log.size):
         before = previous.get(entry.subject)
         data = leaf_of(entry, prev=before).data
         hashed = merkle.leaf_hash(data)
         previous[entry.subject] = hashed
-        rows.append(Leaf(index=index, entry=entry, data=data, leaf_hash=hashed))
+        rows.append(Leaf(log=log, index=index, entry=entry, data=data, leaf_hash=hashed))
     return rows
 
 
@@ -179,21 +208,22 @@ def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _store(changed: dict[tiles.Place, bytes]) -> None:
+def _store(log: Log, changed: dict[tiles.Place, bytes]) -> None:
     Tile.objects.bulk_create(
-        [Tile(level=level, index=index, data=data) for (level, index), data in sorted(changed.items())],
+        [Tile(log=log, level=level, index=index, data=data) for (level, index), data in sorted(changed.items())],
         update_conflicts=True,
-        unique_fields=["level", "index"],
+        unique_fields=["log", "level", "index"],
         update_fields=["data"],
     )
 
 
-def _root(size: int, changed: dict[tiles.Place, bytes] | None = None) -> bytes:
-    """The root over the first `size` leaves, from the tiles; a missing tile is a root that nothing equals."""
+def _root(log: Log, size: int, changed: dict[tiles.Place, bytes] | None = None) -> bytes:
+    """The root over a log's first `size` leaves, from the tiles; a missing tile is a root that nothing equals."""
     fresh = changed or {}
+    stored = Tile.objects.reader(log)
 
     def read(level: int, index: int) -> bytes:
-        return fresh.get((level, index)) or Tile.objects.data_of(level, index)
+        return fresh.get((level, index)) or stored(level, index)
 
     try:
         return tiles.root(size=size, read=read)

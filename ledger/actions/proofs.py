@@ -8,7 +8,7 @@ from django.conf import settings
 from ledger import keys
 from ledger.actions import entries as entry_actions
 from ledger.errors import NotYetSealed
-from ledger.models import Anchor, ChainDeployment, Checkpoint, Entry, Leaf, Tile
+from ledger.models import Anchor, ChainDeployment, Checkpoint, Entry, Leaf, Log, Tile
 from ledger.proofs import policies, tiles
 
 
@@ -19,15 +19,27 @@ def latest_checkpoint() -> Checkpoint | None:
 
 def is_sealed(entry: Entry) -> bool:
     """Whether a signed checkpoint covers the entry."""
-    checkpoint = latest_checkpoint()
-    return checkpoint is not None and Leaf.objects.filter(entry=entry, index__lt=checkpoint.size).exists()
+    leaf = Leaf.objects.filter(entry=entry).first()
+    return leaf is not None and Checkpoint.objects.filter(log_id=leaf.log_id, size__gt=leaf.index).exists()
+
+
+def checkpoint_of(entry: Entry) -> Checkpoint | None:
+    """The newest checkpoint of the log an entry stands in; None while it waits for its place."""
+    leaf = Leaf.objects.filter(entry=entry).first()
+    return None if leaf is None else newest_of(leaf.log_id)
+
+
+def newest_of(log: Log | int) -> Checkpoint | None:
+    """The newest checkpoint of one log."""
+    number = log if isinstance(log, int) else log.number
+    return Checkpoint.objects.filter(log_id=number).select_related("log").order_by("-size").first()
 
 
 def entry_proof(entry: Entry, *, checkpoint: Checkpoint | None = None) -> dict[str, Any]:
     """An entry with all that opens and places it: leaf, payload, salt, index and path under one checkpoint.
 
     Args:
-        checkpoint: the one to prove under; the newest by default.
+        checkpoint: the one to prove under; the newest of the entry's log by default.
     Raises:
         NotYetSealed: the checkpoint does not cover the entry.
         DisclosureErased: the payload has been erased; `inclusion_proof` still works.
@@ -50,11 +62,12 @@ def inclusion_proof(entry: Entry, *, checkpoint: Checkpoint | None = None) -> di
     Raises:
         NotYetSealed: the checkpoint does not cover the entry.
     """
-    checkpoint = checkpoint or latest_checkpoint()
     leaf = Leaf.objects.filter(entry=entry).first()
-    if checkpoint is None or leaf is None or leaf.index >= checkpoint.size:
+    if leaf is not None and checkpoint is None:
+        checkpoint = newest_of(leaf.log_id)
+    if checkpoint is None or leaf is None or leaf.log_id != checkpoint.log_id or leaf.index >= checkpoint.size:
         raise NotYetSealed("The entry waits for the next checkpoint; ask again in a second.")
-    path = tiles.inclusion_path(index=leaf.index, size=checkpoint.size, read=Tile.objects.data_of)
+    path = tiles.inclusion_path(index=leaf.index, size=checkpoint.size, read=Tile.objects.reader(leaf.log_id))
     return {
         "leaf": bytes(leaf.data).decode(),
         "index": leaf.index,
@@ -74,7 +87,7 @@ def evidence(entries: Iterable[Entry]) -> dict[str, Any]:
     """
     wanted = list(entries)
     anchor = Anchor.objects.select_related("deployment").order_by("-deployment__epoch", "-size").first()
-    anchored = Checkpoint.objects.filter(size=anchor.size).first() if anchor else None
+    anchored = Checkpoint.objects.filter(log_id=anchor.log_id, size=anchor.size).first() if anchor else None
     sizes = Leaf.objects.filter(entry__in=wanted).values_list("index", flat=True)
     if anchored is None or len(sizes) < len(wanted) or max(sizes, default=0) >= anchored.size:
         anchor, anchored = None, latest_checkpoint()

@@ -9,7 +9,7 @@ from ledger import actions as ledger
 from ledger import audits
 from ledger.actions import log
 from ledger.kinds import EntryKind
-from ledger.models import Checkpoint, Entry, Leaf, LogHead, Pending
+from ledger.models import Checkpoint, Entry, Leaf, Log, Pending
 from tests.factories.ledger import EXCHANGE, SUBJECT, record
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,18 +49,18 @@ def test_sealers_at_once_write_one_history(monkeypatch):
 
 
 def test_without_the_lock_sealers_collide(monkeypatch):
-    """The sister: both read the head before either writes, and only the primary key stands behind."""
+    """The sister: both read the head before either writes, and only the unique place stands behind."""
     record(10)
-    LogHead.objects.create(root="")
+    log.open_first()
     both_have_read = threading.Barrier(2)
 
     make_leaves = log._leaves
 
-    def after_both_have_read(entries, *, start):
+    def after_both_have_read(shard, entries):
         both_have_read.wait(10)
-        return make_leaves(entries, start=start)
+        return make_leaves(shard, entries)
 
-    monkeypatch.setattr(log, "_lock_head", LogHead.objects.get)
+    monkeypatch.setattr(log, "lock_log", Log.objects.get)
     monkeypatch.setattr(log, "_leaves", after_both_have_read)
 
     raised = at_once(2, log.sequence)

@@ -39,6 +39,7 @@ def anchor_everything() -> Anchor:
     newest = Checkpoint.objects.latest_or_none()
     return Anchor.objects.create(
         deployment=deployment,
+        log=newest.log,
         size=newest.size,
         root=newest.root,
         block_number=newest.size,

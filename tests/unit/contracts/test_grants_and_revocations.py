@@ -22,7 +22,7 @@ from contracts.signals import contract_revoked
 from contracts.states import ContractState
 from exchange.kernel.errors import PermissionRefused
 from exchange.members.permissions import Role
-from ledger.models import ChainDeployment, ChainRecord, ChainRecordState, LogHead
+from ledger.models import ChainDeployment, ChainRecord, ChainRecordState, Log
 from ledger.proofs import grants as chain
 from ledger.proofs import statements, typed_data
 from tests.factories import contracts as factory
@@ -34,7 +34,9 @@ PLACE = {"chain_id": 31337, "contract_address": "0x5FbDB2315678afecb367f032d93F6
 
 @pytest.fixture
 def deployment():
-    LogHead.objects.update_or_create(pk=1, defaults={"size": 0, "root": "0" * 64, "epoch": 1})
+    Log.objects.update_or_create(
+        pk=1, defaults={"origin": "hengshu.example/test", "vkey": "", "size": 0, "root": "0" * 64, "epoch": 1}
+    )
     return ChainDeployment.objects.create(**PLACE, genesis_hash="0x" + "1" * 64, code_hash="0x" + "2" * 64, epoch=1)
 
 

@@ -73,10 +73,13 @@ TABLES = [
     "contracts_signature",
     "contracts_transfer",
     "contracts_usagerecord",
+    "ledger_chainevent",
     "ledger_checkpoint",
+    "ledger_cosignature",
     "ledger_disclosure",
     "ledger_entry",
     "ledger_leaf",
+    "ledger_log",
     "ledger_tile",
 ]
 
@@ -126,9 +129,38 @@ def test_a_payload_and_its_salt_go_together_or_not_at_all():
         run("UPDATE ledger_disclosure SET payload = NULL")
 
 
-def test_a_second_head_row_is_refused():
-    with pytest.raises(DatabaseError, match="log_head_is_one_row"):
-        run("INSERT INTO ledger_loghead (id, size, root, epoch, alarm) VALUES (2, 0, '', 1, '')")
+def test_a_second_open_log_is_refused():
+    with pytest.raises(DatabaseError, match="log_one_open"):
+        run(INSERT_LOG)
+
+
+def test_a_frozen_log_neither_grows_nor_thaws():
+    run("UPDATE ledger_log SET frozen_at = now()")
+
+    with pytest.raises(DatabaseError, match="Log 1 is frozen"):
+        run(APPEND_LEAF)
+    for change in ("size = size + 1", "root = repeat('0', 64)", "vkey = ''", "origin = 'x'", "frozen_at = NULL"):
+        with pytest.raises(DatabaseError, match="Cannot update"):
+            run(f"UPDATE ledger_log SET {change}")
+
+
+def test_without_the_guard_a_frozen_log_would_grow():
+    run("UPDATE ledger_log SET frozen_at = now()")
+    with pgtrigger.ignore("ledger.Leaf:only_while_open"):
+        run(APPEND_LEAF)
+
+    assert Leaf.objects.count() == 3
+
+
+INSERT_LOG = (
+    "INSERT INTO ledger_log (number, origin, vkey, size, root, epoch, alarm, opened)"
+    " VALUES (2, 'next', '', 0, '', 1, '', now())"
+)
+APPEND_LEAF = (
+    "WITH fact AS (INSERT INTO ledger_entry (ref, kind, subject, issuer, at, commit)"
+    " VALUES ('R', 'k', 's', 'i', now(), repeat('0', 64)) RETURNING id)"
+    " INSERT INTO ledger_leaf (log_id, index, entry_id, data, leaf_hash) SELECT 1, 99, id, 'd', 'h' FROM fact"
+)
 
 
 def snapshot():

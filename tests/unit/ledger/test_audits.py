@@ -31,7 +31,7 @@ TAMPERING = {
             {"ENTRY_NEITHER_LOGGED_NOR_WAITING", "LEAF_MISSING", "LEAF_DIFFERS_FROM_ENTRY", "TILE_DIFFERS",
              "HEAD_DIFFERS", "CHECKPOINT_DIFFERS_FROM_LEAVES"}),
     "tile": ("UPDATE ledger_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1)", {"TILE_DIFFERS"}),
-    "head": ("UPDATE ledger_loghead SET root = repeat('0', 64)", {"HEAD_DIFFERS"}),
+    "head": ("UPDATE ledger_log SET root = repeat('0', 64)", {"HEAD_DIFFERS"}),
     "checkpoint root": ("UPDATE ledger_checkpoint SET root = repeat('0', 64)",
                         {"CHECKPOINT_DIFFERS_FROM_NOTE", "CHECKPOINT_DIFFERS_FROM_LEAVES",
                          "LOG_BEHIND_SIGNED_CHECKPOINT"}),
@@ -94,14 +94,14 @@ def test_a_lost_memory_is_adopted_only_by_a_sound_log():
     note = memory.read_text()
     memory.unlink()
     assert run_json(fails=True)["findings"] == [
-        {"code": "LOG_SIGNED_CHECKPOINT_MISSING", "where": "file of the last signed checkpoint"}
+        {"code": "LOG_SIGNED_CHECKPOINT_MISSING", "where": "file of the last signed checkpoint of log 1"}
     ]
 
     assert run_json("--adopt", fails=False)["ok"] is True
     assert memory.read_text() == note
 
     memory.unlink()
-    tamper("UPDATE ledger_loghead SET root = repeat('0', 64)")
+    tamper("UPDATE ledger_log SET root = repeat('0', 64)")
     run_json("--adopt", fails=True)
     assert not memory.exists()
 
@@ -110,7 +110,7 @@ def test_the_command_speaks_to_people_too(capsys):
     call_command("verify_ledger")
     assert "agrees with itself" in capsys.readouterr().out
 
-    tamper("UPDATE ledger_loghead SET root = repeat('0', 64)")
+    tamper("UPDATE ledger_log SET root = repeat('0', 64)")
     with pytest.raises(CommandError, match="1 places"):
         call_command("verify_ledger")
-    assert "HEAD_DIFFERS  head" in capsys.readouterr().out
+    assert "HEAD_DIFFERS  head of log 1" in capsys.readouterr().out

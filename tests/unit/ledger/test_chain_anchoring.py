@@ -14,7 +14,7 @@ from ledger.backends.base import Call, ChainUnreachable, LedgerBackend
 from ledger.backends.evm import EVMBackend
 from ledger.backends.memory import MemoryBackend
 from ledger.errors import LogBehindSignedCheckpoint
-from ledger.models import Anchor, AnchorAttempt, AttemptState, ChainDeployment, LogHead
+from ledger.models import Anchor, AnchorAttempt, AttemptState, ChainDeployment, Log
 from tests.factories.ledger import exchange_key_files, record
 from tests.unit.ledger.chain_world import wait_for
 
@@ -92,7 +92,7 @@ def test_an_anchor_is_what_a_receipt_carries(chain, deployment):
     assert set(anchor) == {
         "chain_id", "contract_address", "size", "root", "block_number", "block_hash", "transaction",
     }  # fmt: skip
-    assert (anchor["size"], anchor["root"]) == (4, LogHead.objects.get().root)
+    assert (anchor["size"], anchor["root"]) == (4, Log.objects.get().root)
     assert ledger.anchor_for(5) is None
 
 
@@ -235,25 +235,25 @@ def test_a_reset_chain_is_refused_until_a_new_epoch_begins():
 def test_a_log_restored_from_an_old_backup_raises_the_alarm_and_signs_nothing(chain, deployment, settings):
     grow(5)
     anchor_pass(backend=chain)
-    head = LogHead.objects.get()
-    LogHead.objects.update(size=2)
+    head = Log.objects.get()
+    Log.objects.update(size=2)
 
     assert anchor_pass(backend=chain).alarm == "CHAIN_AHEAD"
     with pytest.raises(LogBehindSignedCheckpoint, match="CHAIN_AHEAD"):
         log.sign()
 
-    LogHead.objects.update(size=head.size, root=head.root)  # the right backup is found
+    Log.objects.update(size=head.size, root=head.root)  # the right backup is found
     assert anchor_pass(backend=chain).outcome == AnchorOutcome.NOTHING_NEW
-    assert LogHead.objects.get().alarm == ""
+    assert Log.objects.get().alarm == ""
 
 
 def test_a_chain_that_holds_another_root_raises_the_alarm(chain, deployment, monkeypatch):
     grow(3)
     anchor_pass(backend=chain)
-    monkeypatch.setattr(anchoring, "_our_root", lambda size: "11" * 32)
+    monkeypatch.setattr(anchoring, "_our_root", lambda log, size: "11" * 32)
 
     assert anchor_pass(backend=chain).outcome == AnchorOutcome.ALARM
-    assert LogHead.objects.get().alarm == "CHAIN_DIFFERS"
+    assert Log.objects.get().alarm == "CHAIN_DIFFERS"
 
 
 def test_a_reorganisation_takes_the_anchor_back_and_the_pass_heals_it(chain_rpc):

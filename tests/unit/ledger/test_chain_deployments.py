@@ -6,7 +6,7 @@ from django.core.management import CommandError, call_command
 from ledger import keys
 from ledger.actions import deployments
 from ledger.backends.memory import MemoryBackend
-from ledger.models import ChainDeployment, LogHead
+from ledger.models import ChainDeployment, Log
 from tests.factories.ledger import exchange_key_files
 
 pytestmark = pytest.mark.django_db
@@ -72,5 +72,5 @@ def test_code_that_changed_under_a_recorded_deployment_is_refused(monkeypatch):
 def test_going_back_to_an_earlier_chain_goes_back_to_its_epoch():
     first, second = MemoryBackend(genesis="1"), MemoryBackend(genesis="2")
     assert [deploy(chain).epoch for chain in (first, second, first)] == [1, 2, 1]
-    assert LogHead.objects.get().epoch == 1
+    assert Log.objects.get().epoch == 1
     assert deployments.current_deployment().epoch == 1

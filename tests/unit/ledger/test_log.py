@@ -9,7 +9,7 @@ from ledger import actions as ledger
 from ledger import keys
 from ledger.actions import log
 from ledger.errors import LogBehindSignedCheckpoint, NotYetSealed, SignedCheckpointMissing
-from ledger.models import Checkpoint, Disclosure, Entry, Leaf, LogHead, Pending, Tile
+from ledger.models import Checkpoint, Disclosure, Entry, Leaf, Log, Pending, Tile
 from ledger.proofs import checkpoints, leaves, merkle
 from tests.factories.ledger import EXCHANGE, SUBJECT, record
 
@@ -127,7 +127,7 @@ def _forget(size: int) -> None:
             tile.save()
         Disclosure.objects.filter(entry__in=gone).delete()
         Entry.objects.filter(pk__in=gone).delete()
-    LogHead.objects.update(size=size, root=checkpoint.root)
+    Log.objects.update(size=size, root=checkpoint.root)
 
 
 def test_a_database_restored_from_a_backup_refuses_to_sign():
@@ -156,7 +156,7 @@ def test_a_restored_database_that_grew_past_the_signed_size_still_refuses():
 
     with pytest.raises(LogBehindSignedCheckpoint):
         ledger.seal()
-    assert LogHead.objects.get().size == 35
+    assert Log.objects.get().size == 35
     assert Checkpoint.objects.latest_or_none().size == 5
 
 
