@@ -210,11 +210,11 @@ def anchor(old_size: uint64, new_size: uint64, new_root: bytes32, proof: DynArra
             sr = node
             starts = False
             continue
-        assert sn != 0, "PROOF_LONG"
-        if fn & 1 == 1:
+        if fn & 1 != 0:
             fr = sha256(concat(NODE, node, fr))
             sr = sha256(concat(NODE, node, sr))
         elif fn == sn:
+            assert sn != 0, "PROOF_LONG"  # fn never exceeds sn: the other branches imply it
             fr = sha256(concat(NODE, node, fr))
             sr = sha256(concat(NODE, node, sr))
             for j: uint256 in range(64):
@@ -367,7 +367,7 @@ def meter_batch(ids: DynArray[bytes32, MAX_BATCH], totals: DynArray[uint64, MAX_
         self._meter(ids[i], totals[i])
 
 
-@view
+@pure
 @external
 def grant_id(grantor: address, terms_digest: bytes32) -> bytes32:
     """
