@@ -1,8 +1,10 @@
 """Canonical JSON and the strict reader."""
 
 import json
+import struct
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from ledger.proofs import canonical
 from ledger.proofs.errors import VerificationError
 
+RFC8785 = json.loads((Path(__file__).parents[2] / "vectors" / "canonical" / "rfc8785.json").read_text())
+STRICT = json.loads((Path(__file__).parents[2] / "vectors" / "canonical" / "strict.json").read_text())
 VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -27,6 +31,53 @@ def test_members_are_ordered_by_utf_16_code_units_as_in_rfc_8785_3_2_3():
     value = {"€": 1, "\r": 2, "\ufb33": 3, "1": 4, "😀": 5, "\x80": 6, "ö": 7}
 
     assert list(json.loads(canonical.canonicalize(value))) == ["\r", "1", "\x80", "ö", "€", "😀", "\ufb33"]
+
+
+@pytest.mark.parametrize("document", RFC8785["documents"], ids=lambda document: document["name"])
+def test_documents_of_the_specification(document):
+    written = canonical.canonicalize(json.loads(document["input"]))
+
+    assert document.get("output", written.hex()) == written.hex()
+    assert document.get("values", []) in ([], list(json.loads(written).values()))
+
+
+@pytest.mark.parametrize(("bits", "text"), RFC8785["numbers"])
+def test_numbers_of_the_specification(bits, text):
+    [number] = struct.unpack(">d", bytes.fromhex(bits))
+    if text is None:
+        with pytest.raises(VerificationError) as refusal:
+            canonical.canonicalize([number])
+        assert refusal.value.code == "NOT_CANONICAL"
+    else:
+        assert canonical.canonicalize([number]) == f"[{text}]".encode()
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_number_reads_back_as_itself(number):
+    written = canonical.canonicalize(number)
+
+    assert float(written) == number
+    assert canonical.canonicalize(float(written)) == written
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53), 10**30, {"a": [2**53]}, float("nan"), float("inf"), "\ud800",
+                                   {"\udfff": 1}, {1: 2}, {None: 1}, b"bytes", object(), {1, 2}])  # fmt: skip
+def test_what_has_no_form_is_refused(value):
+    for write in (canonical.canonicalize, canonical.encode, canonical.digest):
+        with pytest.raises(VerificationError) as refusal:
+            write(value)
+        assert refusal.value.code in {"NOT_CANONICAL", "JSON_INVALID"}
+
+
+@pytest.mark.parametrize("case", STRICT["read"], ids=lambda case: case["name"])
+def test_the_strict_reader_s_known_answers(case):
+    data = case["input"].encode("utf-8", "surrogateescape")
+    if case["code"] is None:
+        assert canonical.encode(canonical.parse(data)).decode() == case["canonical"]
+        return
+    with pytest.raises(VerificationError) as refusal:
+        canonical.parse(data)
+    assert refusal.value.code == case["code"]
 
 
 @given(VALUES)
