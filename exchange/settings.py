@@ -27,6 +27,8 @@ CHAIN_CONFIRMATIONS = env.int("CHAIN_CONFIRMATIONS", default=0)
 EXCHANGE_KEY_FILE = Path(env.str("EXCHANGE_KEY_FILE", default=str(RUN_DIR / "exchange" / "exchange.key.json")))
 LOG_KEY_FILE = Path(env.str("LOG_KEY_FILE", default=str(RUN_DIR / "exchange" / "log.key.json")))
 LOG_ORIGIN = env.str("LOG_ORIGIN", default="hengshu.example/ledger/2026")
+LOG_WITNESS_QUORUM = env.int("LOG_WITNESS_QUORUM", default=0)  # how many cosignatures verifiers are told to ask for
+LOG_WITNESS_PATIENCE_SECONDS = env.int("LOG_WITNESS_PATIENCE_SECONDS", default=30)
 EXCHANGE_CODE = env.str("EXCHANGE_CODE", default="HS")
 EXCHANGE_NAME_ZH = env.str("EXCHANGE_NAME_ZH", default="衡数数据交易所")
 EXCHANGE_NAME_EN = env.str("EXCHANGE_NAME_EN", default="Hengshu Data Exchange")
@@ -240,6 +242,7 @@ CELERY_TIMEZONE = "UTC"
 # Names of tasks, not functions: the schedule must not import what it wakes. Seconds.
 CELERY_BEAT_SCHEDULE = {
     "seal": {"task": "ledger.seal_checkpoint", "schedule": 1.0},
+    "witnesses": {"task": "ledger.ask_witnesses", "schedule": 1.0},
     "anchor": {"task": "ledger.anchor_checkpoints", "schedule": 3.0},
     "chain-records": {"task": "ledger.send_chain_records", "schedule": 3.0},
     "expire-reservations": {"task": "contracts.expire_reservations", "schedule": 10.0},

@@ -74,4 +74,6 @@ class EntryKind(StrEnum):
     # the exchange itself
     POLICY_PUBLISHED = "policy.published"
     STAFF_VIEWED = "staff.viewed"
+    WITNESS_ADMITTED = "witness.admitted"
+    WITNESS_WITHDRAWN = "witness.withdrawn"
     CHAIN_EVENT = "chain.event"

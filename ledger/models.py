@@ -239,6 +239,7 @@ class Witness(models.Model):
     A witness that leaves is withdrawn, never deleted: its cosignatures stay evidence.
     """
 
+    ref = models.CharField(max_length=26, unique=True, default=identifiers.new_ulid, editable=False)
     name = models.CharField(max_length=128)
     vkey = models.CharField(max_length=200, unique=True)
     url = models.URLField(max_length=300)
@@ -257,6 +258,10 @@ class Witness(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def urn(self) -> str:
+        return identifiers.make_urn("witness", self.ref)
 
 
 class Cosignature(models.Model):

@@ -6,13 +6,14 @@ Nothing here goes beyond the newest signed checkpoint: what is not signed is not
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
-from ledger.actions import proofs
+from ledger.actions import proofs, witnessing
 from ledger.errors import EntryNotFound, NotYetSealed
-from ledger.models import Anchor, ChainDeployment, Checkpoint, Entry, Leaf, Tile
-from ledger.proofs import leaves, tiles
+from ledger.models import Anchor, ChainDeployment, Checkpoint, Entry, Leaf, Log, Tile, Witness
+from ledger.proofs import leaves, tiles, tlog_policy, tlog_proof
 from ledger.proofs.errors import VerificationError
+from ledger.proofs.tlog_policy import Member
 
 PAGE = 50
 
@@ -25,67 +26,136 @@ class LogPage:
     before: int | None
 
 
-def published_size() -> int:
-    """How many leaves the newest signed checkpoint covers."""
-    checkpoint = proofs.latest_checkpoint()
-    return 0 if checkpoint is None else checkpoint.size
+def newest(number: int | None = None) -> Checkpoint:
+    """The newest checkpoint of one log; of the log that grows, unless told.
+
+    Raises:
+        NotYetSealed: nothing has been signed there yet.
+    """
+    found = proofs.latest_checkpoint() if number is None else proofs.newest_of(number)
+    if found is None:
+        raise NotYetSealed("Nothing has been sealed yet; ask again after the first entry.")
+    return found
 
 
-def _published_log() -> int:
-    checkpoint = proofs.latest_checkpoint()
-    return 1 if checkpoint is None else checkpoint.log_id
+def published_size(number: int | None = None) -> int:
+    """How many leaves a log's newest signed checkpoint covers."""
+    try:
+        return newest(number).size
+    except NotYetSealed:
+        return 0
 
 
-def checkpoint_note() -> str:
-    """The newest signed checkpoint as a note.
+def checkpoint_note(number: int | None = None) -> str:
+    """A log's newest checkpoint as a note, with the cosignatures of its witnesses.
 
     Raises:
         NotYetSealed: nothing has been signed yet.
     """
-    checkpoint = proofs.latest_checkpoint()
-    if checkpoint is None:
-        raise NotYetSealed("Nothing has been sealed yet; ask again after the first entry.")
-    return checkpoint.note
+    return proofs.cosigned_note(newest(number))
 
 
-def tile(level: int, path: str) -> bytes:
+def tile(level: int, path: str, *, number: int | None = None) -> bytes:
     """The bytes of one tile by its tlog-tiles path, full or partial.
 
     Raises:
         EntryNotFound: the log does not reach that far, or the path is none.
     """
-    index, width = _place(level, path)
-    return Tile.objects.reader(_published_log())(level, index)[: width * 32]
+    log, index, width = _place(level, path, number)
+    return Tile.objects.reader(log)(level, index)[: width * 32]
 
 
-def entry_bundle(path: str) -> bytes:
+def entry_bundle(path: str, *, number: int | None = None) -> bytes:
     """The leaves under one tile of level 0, each behind its length in two bytes (tlog-tiles entry bundle).
 
     Raises:
         EntryNotFound: the log does not reach that far, or the path is none.
     """
-    index, width = _place(0, path)
+    log, index, width = _place(0, path, number)
     first = index * tiles.WIDTH
-    rows = Leaf.objects.filter(log_id=_published_log(), index__gte=first, index__lt=first + width).order_by("index")
+    rows = Leaf.objects.filter(log_id=log, index__gte=first, index__lt=first + width).order_by("index")
     return b"".join(len(data).to_bytes(2, "big") + bytes(data) for data in rows.values_list("data", flat=True))
 
 
-def consistency(*, old_size: int, new_size: int) -> list[str]:
-    """The proof that the log of `old_size` leaves is a prefix of that of `new_size`, as hex.
+def consistency(*, old_size: int, new_size: int, number: int | None = None) -> list[str]:
+    """The proof that a log of `old_size` leaves is a prefix of that of `new_size`, as hex.
 
     Raises:
         EntryNotFound: the sizes are not 0 < old ≤ new ≤ the published size.
     """
-    if not 0 < old_size <= new_size <= published_size():
+    if not 0 < old_size <= new_size <= published_size(number):
         raise EntryNotFound("Ask for sizes between 1 and the newest checkpoint's, the older one first.")
-    proof = tiles.consistency_proof(old_size=old_size, new_size=new_size, read=Tile.objects.reader(_published_log()))
-    return [step.hex() for step in proof]
+    read = Tile.objects.reader(newest(number).log_id)
+    return [step.hex() for step in tiles.consistency_proof(old_size=old_size, new_size=new_size, read=read)]
 
 
-def log_page(*, before: int | None = None, subject: str = "", kind: str = "", size: int = PAGE) -> LogPage:
+def entry_proof_file(entry: Entry) -> str:
+    """An entry's proof as a C2SP tlog-proof file, under the newest checkpoint of its log.
+
+    Raises:
+        NotYetSealed: the entry waits for its checkpoint.
+    """
+    found = proofs.inclusion_proof(entry)
+    path = tuple(bytes.fromhex(step) for step in found["path"])
+    proof = tlog_proof.TlogProof(index=found["index"], path=path, checkpoint=found["checkpoint"])
+    return tlog_proof.format_text(proof)
+
+
+def entry_document(entry: Entry) -> tuple[dict[str, Any], bool]:
+    """An entry's leaf with everything that proves it, and whether the document will never change again.
+
+    It stands under the first anchored checkpoint that covers it, or the first of all while there is none.
+    It changes no more once that checkpoint is anchored and has its quorum.
+
+    Raises:
+        NotYetSealed: the entry waits for its checkpoint.
+    """
+    leaf = Leaf.objects.filter(entry=entry).select_related("log").first()
+    anchor = anchor_covering(entry)
+    covering = Checkpoint.objects.filter(log=leaf.log, size__gt=leaf.index).order_by("size") if leaf else None
+    checkpoint = covering and (covering.filter(size=anchor.size).first() if anchor else covering.first())
+    if not checkpoint:
+        raise NotYetSealed("The entry waits for the next checkpoint; ask again in a second.")
+    document = {
+        "type": "hengshu/entry-proof/v1",
+        **proofs.inclusion_proof(entry, checkpoint=checkpoint),
+        "origin": checkpoint.log.origin,
+        "anchor": anchor and proofs.anchor_document(anchor),
+    }
+    is_final = anchor is not None and checkpoint.cosignatures.count() >= max(1, witnessing.quorum())
+    return document, is_final
+
+
+def witnesses() -> list[Witness]:
+    """The present witnesses, each with `newest`: the size it cosigned last, or None."""
+    found = list(Witness.objects.filter(withdrawn_at=None))
+    for witness in found:
+        last = witness.cosignatures.order_by("-checkpoint__log_id", "-checkpoint__size").first()
+        witness.newest = last and last.checkpoint.size
+    return found
+
+
+def tlog_policy_file() -> str:
+    """Our logs, our witnesses and their quorum as a C2SP tlog-policy file, for stock verifiers."""
+    present = {f"w{number}": witness for number, witness in enumerate(witnesses(), start=1)}
+    quorum = witnessing.quorum()
+    policy = tlog_policy.LogPolicy(
+        logs=tuple(Member(log.vkey) for log in Log.objects.all()),
+        witnesses={name: Member(witness.vkey, witness.url) for name, witness in present.items()},
+        groups={"witnesses": tlog_policy.Group(quorum, tuple(present))} if quorum else {},
+        quorum="witnesses" if quorum else tlog_policy.NONE,
+    )
+    return tlog_policy.format_text(policy)
+
+
+def log_page(
+    *, before: int | None = None, subject: str = "", kind: str = "", size: int = PAGE, number: int | None = None
+) -> LogPage:
     """Leaves with their entries, newest first."""
-    limit = published_size() if before is None else min(before, published_size())
-    rows = Leaf.objects.filter(log_id=_published_log(), index__lt=limit).select_related("entry").order_by("-index")
+    published = published_size(number)
+    limit = published if before is None else min(before, published)
+    log = newest(number).log_id if published else 1
+    rows = Leaf.objects.filter(log_id=log, index__lt=limit).select_related("entry").order_by("-index")
     if subject:
         rows = rows.filter(entry__subject=subject)
     if kind:
@@ -117,13 +187,17 @@ def overview() -> dict[str, Any]:
         "root": "" if checkpoint is None else checkpoint.root,
         "anchor": anchor,
         "anchored_size": 0 if anchor is None else anchor.size,
+        "log": None if checkpoint is None else checkpoint.log,
+        "logs": list(Log.objects.all()),
+        "witnesses": witnesses(),
+        "quorum": witnessing.quorum(),
         "deployment": ChainDeployment.objects.order_by("-epoch").first(),
     }
 
 
 def recent_checkpoints(count: int = 10) -> list[Checkpoint]:
-    """The newest checkpoints, newest first."""
-    return list(Checkpoint.objects.order_by("-size")[:count])
+    """The newest checkpoints, newest first, each with `.seen`: how many witnesses cosigned it."""
+    return list(Checkpoint.objects.annotate(seen=Count("cosignatures")).order_by("-log_id", "-size")[:count])
 
 
 def anchor_covering(entry: Entry) -> Anchor | None:
@@ -140,11 +214,12 @@ def leaf_parts(leaf: Leaf) -> leaves.Leaf:
     return leaves.parse(bytes(leaf.data))
 
 
-def _place(level: int, path: str) -> tuple[int, int]:
+def _place(level: int, path: str, number: int | None) -> tuple[int, int, int]:
     try:
+        checkpoint = newest(number)
         index, width = tiles.parse_path(path)
-    except VerificationError as error:
+    except (NotYetSealed, VerificationError) as error:
         raise EntryNotFound("That is not the path of a tile; see c2sp.org/tlog-tiles.") from error
-    if level > tiles.MAX_LEVEL or width > tiles.width(level=level, index=index, size=published_size()):
+    if level > tiles.MAX_LEVEL or width > tiles.width(level=level, index=index, size=checkpoint.size):
         raise EntryNotFound("The log does not reach that far; read the checkpoint for its size.")
-    return index, width
+    return checkpoint.log_id, index, width

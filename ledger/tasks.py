@@ -4,7 +4,7 @@ import logging
 
 from celery import shared_task
 
-from ledger.actions import anchoring, chain_records, log
+from ledger.actions import anchoring, chain_records, log, witnessing
 from ledger.errors import LogBehindSignedCheckpoint, LogKeyDiffers, SignedCheckpointMissing
 
 logger = logging.getLogger(__name__)
@@ -17,6 +17,12 @@ def seal_checkpoint() -> None:
         log.seal()
     except (LogBehindSignedCheckpoint, LogKeyDiffers, SignedCheckpointMissing) as refusal:
         logger.critical("%s: %s", refusal.code, refusal.message)
+
+
+@shared_task(name="ledger.ask_witnesses")
+def ask_witnesses() -> None:
+    """Have the newest checkpoint cosigned."""
+    witnessing.ask_witnesses()
 
 
 @shared_task(name="ledger.anchor_checkpoints")

@@ -1,5 +1,6 @@
 """The ledger's public pages and files. Nobody signs in to check the exchange."""
 
+import hashlib
 from http import HTTPStatus
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -16,6 +17,7 @@ from ledger.kinds import EntryKind
 from ledger.proofs import canonical, receipts
 
 _FOR_EVER = "public, max-age=31536000, immutable"  # a tile never changes once it is published
+_A_MINUTE = "public, max-age=60"  # the address of the log that grows shows another log after a freeze
 _BRIEFLY = "public, max-age=1"  # a checkpoint is replaced at every seal
 
 
@@ -103,33 +105,33 @@ def verify(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def checkpoint(_: HttpRequest) -> HttpResponse:
-    """Serve the newest signed checkpoint (C2SP tlog-tiles `/checkpoint`)."""
+def checkpoint(_: HttpRequest, number: int | None = None) -> HttpResponse:
+    """Serve a log's newest signed checkpoint with its cosignatures (C2SP tlog-tiles `/checkpoint`)."""
     try:
-        note = publication.checkpoint_note()
+        note = publication.checkpoint_note(number)
     except NotYetSealed as refusal:
         raise Http404(refusal.message) from refusal
     return _file(note.encode(), content_type="text/plain; charset=utf-8", cache=_BRIEFLY)
 
 
 @require_GET
-def tile(_: HttpRequest, level: str, path: str) -> HttpResponse:
+def tile(_: HttpRequest, level: str | int, path: str, number: int | None = None) -> HttpResponse:
     """Serve one tile of hashes (C2SP tlog-tiles)."""
     try:
-        data = publication.tile(int(level), path)
+        data = publication.tile(int(level), path, number=number)
     except DomainError as refusal:
         raise Http404(refusal.message) from refusal
-    return _file(data, content_type="application/octet-stream", cache=_FOR_EVER)
+    return _file(data, content_type="application/octet-stream", cache=_A_MINUTE if number is None else _FOR_EVER)
 
 
 @require_GET
-def entry_bundle(_: HttpRequest, path: str) -> HttpResponse:
+def entry_bundle(_: HttpRequest, path: str, number: int | None = None) -> HttpResponse:
     """Serve the leaves under one tile (C2SP tlog-tiles)."""
     try:
-        data = publication.entry_bundle(path)
+        data = publication.entry_bundle(path, number=number)
     except DomainError as refusal:
         raise Http404(refusal.message) from refusal
-    return _file(data, content_type="application/octet-stream", cache=_FOR_EVER)
+    return _file(data, content_type="application/octet-stream", cache=_A_MINUTE if number is None else _FOR_EVER)
 
 
 @require_GET
@@ -145,11 +147,49 @@ def proof(_: HttpRequest, ref: str) -> HttpResponse:
 
 
 @require_GET
+def proof_file(_: HttpRequest, ref: str) -> HttpResponse:
+    """Serve one entry's proof as a C2SP tlog-proof file, for stock tools."""
+    try:
+        text = publication.entry_proof_file(access_entry(ref))
+    except NotYetSealed as refusal:
+        return JsonResponse({"code": refusal.code, "detail": refusal.message}, status=HTTPStatus.CONFLICT)
+    except DomainError as refusal:
+        raise Http404(refusal.message) from refusal
+    return _file(text.encode(), content_type="text/plain; charset=utf-8", cache=_BRIEFLY)
+
+
+@require_GET
+def bundle(_: HttpRequest, ref: str) -> HttpResponse:
+    """Serve one entry's leaf, place, checkpoint and anchor; for ever the same once all of it is final."""
+    try:
+        document, is_final = publication.entry_document(access_entry(ref))
+    except NotYetSealed as refusal:
+        return JsonResponse({"code": refusal.code, "detail": refusal.message}, status=HTTPStatus.CONFLICT)
+    except DomainError as refusal:
+        raise Http404(refusal.message) from refusal
+    cache = _FOR_EVER if is_final else _BRIEFLY
+    return _file(canonical.canonicalize(document), content_type="application/json", cache=cache)
+
+
+@require_GET
+def tlog_policy(_: HttpRequest) -> HttpResponse:
+    """Serve our logs, witnesses and quorum as a C2SP tlog-policy file: `/.well-known/tlog-policy`."""
+    text = publication.tlog_policy_file()
+    return _file(text.encode(), content_type="text/plain; charset=utf-8", cache=_A_MINUTE)
+
+
+@require_GET
 def policy(_: HttpRequest) -> HttpResponse:
     """Serve the trust policy: `/.well-known/hengshu-policy.json`."""
     data = canonical.encode(proofs.trust_policy().document())
-    return _file(data, content_type="application/json", cache="public, max-age=60")
+    return _file(data, content_type="application/json", cache=_A_MINUTE)
 
 
 def _file(data: bytes, *, content_type: str, cache: str) -> HttpResponse:
-    return HttpResponse(data, content_type=content_type, headers={"Cache-Control": cache})
+    # Anybody's page may read the evidence: it is public, and no cookie is asked for.
+    headers = {
+        "Cache-Control": cache,
+        "Access-Control-Allow-Origin": "*",
+        "ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"',
+    }
+    return HttpResponse(data, content_type=content_type, headers=headers)

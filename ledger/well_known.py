@@ -4,4 +4,7 @@ from django.urls import path
 
 from ledger import views
 
-urlpatterns = [path(".well-known/hengshu-policy.json", views.policy, name="trust-policy")]
+urlpatterns = [
+    path(".well-known/hengshu-policy.json", views.policy, name="trust-policy"),
+    path(".well-known/tlog-policy", views.tlog_policy, name="tlog-policy"),
+]

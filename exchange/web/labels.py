@@ -443,6 +443,8 @@ ENTRY_KINDS: Words = {
     "policy.published": _("Policy published"),
     "staff.viewed": _("Viewed by staff"),
     "chain.event": _("Chain event"),
+    "witness.admitted": _("Witness admitted"),
+    "witness.withdrawn": _("Witness withdrawn"),
 }
 
 KEY_PURPOSES: Words = {
@@ -468,6 +470,7 @@ CHAIN_RECORDS: Words = {
     "grant": _("Grant"),
     "revoke": _("Revocation"),
     "meter": _("Usage total"),
+    "void": _("Withdrawal of a signed statement"),
 }
 
 TABLES: Mapping[str, Words] = {

@@ -7,6 +7,7 @@ from ledger.actions.log import seal
 from ledger.actions.proofs import (
     anchor_document,
     checkpoint_of,
+    cosigned_note,
     entry_proof,
     evidence,
     inclusion_proof,
@@ -14,14 +15,18 @@ from ledger.actions.proofs import (
     latest_checkpoint,
     trust_policy,
 )
+from ledger.actions.witnessing import admit_witness, ask_witnesses, withdraw_witness
 
 __all__ = [
+    "admit_witness",
     "anchor_document",
     "anchor_for",
     "anchor_pass",
     "anchored_size",
+    "ask_witnesses",
     "chain_record",
     "checkpoint_of",
+    "cosigned_note",
     "entry_proof",
     "erase",
     "evidence",
@@ -35,4 +40,5 @@ __all__ = [
     "send_chain_records",
     "submit_chain_record",
     "trust_policy",
+    "withdraw_witness",
 ]

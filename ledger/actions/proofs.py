@@ -9,7 +9,7 @@ from ledger import keys
 from ledger.actions import entries as entry_actions
 from ledger.errors import NotYetSealed
 from ledger.models import Anchor, ChainDeployment, Checkpoint, Entry, Leaf, Log, Tile
-from ledger.proofs import policies, tiles
+from ledger.proofs import notes, policies, tiles
 
 
 def latest_checkpoint() -> Checkpoint | None:
@@ -21,6 +21,12 @@ def is_sealed(entry: Entry) -> bool:
     """Whether a signed checkpoint covers the entry."""
     leaf = Leaf.objects.filter(entry=entry).first()
     return leaf is not None and Checkpoint.objects.filter(log_id=leaf.log_id, size__gt=leaf.index).exists()
+
+
+def cosigned_note(checkpoint: Checkpoint) -> str:
+    """The checkpoint's note with every cosignature there is."""
+    lines = checkpoint.cosignatures.order_by("pk").values_list("line", flat=True)
+    return notes.add_signatures(checkpoint.note, [line for several in lines for line in several.split("\n")])
 
 
 def checkpoint_of(entry: Entry) -> Checkpoint | None:
@@ -72,7 +78,7 @@ def inclusion_proof(entry: Entry, *, checkpoint: Checkpoint | None = None) -> di
         "leaf": bytes(leaf.data).decode(),
         "index": leaf.index,
         "path": [step.hex() for step in path],
-        "checkpoint": checkpoint.note,
+        "checkpoint": cosigned_note(checkpoint),
     }
 
 

@@ -4,6 +4,7 @@ import django.db.models.deletion
 import django.utils.timezone
 import pgtrigger.compiler
 import pgtrigger.migrations
+import exchange.kernel.identifiers
 from django.conf import settings
 from django.db import migrations, models
 
@@ -78,6 +79,7 @@ class Migration(migrations.Migration):
             name='Witness',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('ref', models.CharField(default=exchange.kernel.identifiers.new_ulid, editable=False, max_length=26, unique=True)),
                 ('name', models.CharField(max_length=128)),
                 ('vkey', models.CharField(max_length=200, unique=True)),
                 ('url', models.URLField(max_length=300)),

@@ -37,13 +37,17 @@ def test_checkpoint_and_tiles_are_enough_to_rebuild_the_root(client, sealed):
         found.append(merkle.leaf_hash(bundles[2 : 2 + length]))
         bundles = bundles[2 + length :]
     assert found == hashes
-    assert "immutable" in full["Cache-Control"]
+    assert "immutable" not in full["Cache-Control"]  # after a freeze another log stands there
+    forever = client.get("/ledger/logs/1/tile/0/000")
+    assert forever.content == full.content
+    assert "immutable" in forever["Cache-Control"]
+    assert client.get("/ledger/logs/1/checkpoint").content == client.get("/ledger/checkpoint").content
 
 
 @pytest.mark.parametrize(
     "address",
     ["tile/0/001", "tile/0/001.p/4", "tile/0/002.p/1", "tile/1/000", "tile/9/000", "tile/0/00", "tile/0/x000/000",
-     "tile/entries/001", "proof/01JD0000000000000000000000", "entries/nothing/"],
+     "tile/entries/001", "logs/1/tile/0/001", "logs/2/checkpoint", "logs/2/tile/0/000", "logs/1/tile/0/x", "proof/01JD0000000000000000000000", "entries/nothing/"],
 )  # fmt: skip
 def test_what_is_not_there_is_not_found(client, sealed, address):
     assert client.get(f"/ledger/{address}", follow=True).status_code == 404
