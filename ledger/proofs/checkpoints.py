@@ -5,12 +5,14 @@ Source: C2SP tlog-checkpoint, https://c2sp.org/tlog-checkpoint.
 
 from collections.abc import Collection, Iterable
 
-from ledger.proofs import notes, tree_heads
+from ledger.proofs import notes, signature_types, tree_heads
 from ledger.proofs.errors import VerificationError
-from ledger.proofs.signature_types import PrivateKey
+from ledger.proofs.signature_types import PrivateKey, VerifierKey
 from ledger.proofs.tree_heads import Checkpoint, format_text
 
-__all__ = ["Checkpoint", "format_text", "parse", "sign", "verify"]
+__all__ = ["Checkpoint", "format_text", "parse", "parse_vkey", "sign", "verify"]
+
+_LOG_TYPES = frozenset({signature_types.ED25519, signature_types.ML_DSA_44})
 
 
 def parse(text: str | bytes) -> Checkpoint:
@@ -24,6 +26,14 @@ def parse(text: str | bytes) -> Checkpoint:
     except UnicodeDecodeError:
         raise VerificationError("CHECKPOINT_INVALID", "a checkpoint is UTF-8") from None
     return tree_heads.parse(notes.parse(whole).text if "\n\n" in whole else whole)
+
+
+def parse_vkey(text: str) -> VerifierKey:
+    """Read a log's vkey; VerificationError `KEY_INVALID` also for a key that only cosigns."""
+    key = notes.parse_vkey(text)
+    if key.algorithm not in _LOG_TYPES:
+        raise VerificationError("KEY_INVALID", "a log's key has signature type 0x01 or 0x06")
+    return key
 
 
 def sign(checkpoint: Checkpoint, *, key: PrivateKey, extra_keys: Iterable[PrivateKey] = (), at: int = 0) -> str:
@@ -48,6 +58,8 @@ def verify(note_bytes: bytes, *, keys: Collection[str], origin: str) -> Checkpoi
     Raises:
         VerificationError: as `notes.verify`, `CHECKPOINT_INVALID`, or `ORIGIN_UNKNOWN`.
     """
+    for text in keys:
+        parse_vkey(text)
     checkpoint = tree_heads.parse(notes.verify(note_bytes, keys=keys).text)
     if checkpoint.origin != origin:
         raise VerificationError("ORIGIN_UNKNOWN", "the checkpoint speaks of another log")

@@ -15,11 +15,15 @@ from ledger.proofs.errors import VerificationError
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
 MAX_LEVEL = 63 // HEIGHT
+MAX_ENTRY_BYTES = 65_535
+
+_LENGTH_BYTES = 2
 
 Place = tuple[int, int]
 Reader = Callable[[int, int], bytes]
 
-_PATH = re.compile(r"(?P<index>(?:x\d{3}/)*\d{3})(?:\.p/(?P<width>[1-9]\d{0,2}))?", re.ASCII)
+# Five leading elements reach beyond 2^53; the bound keeps the number short before it is read.
+_PATH = re.compile(r"(?P<index>(?:x\d{3}/){0,5}\d{3})(?:\.p/(?P<width>[1-9]\d{0,2}))?", re.ASCII)
 
 
 def append(*, size: int, leaf_hashes: Iterable[bytes], read: Reader) -> dict[Place, bytes]:
@@ -46,7 +50,9 @@ def append(*, size: int, leaf_hashes: Iterable[bytes], read: Reader) -> dict[Pla
 
 
 def split(data: bytes) -> list[bytes]:
-    """The hashes inside a tile."""
+    """The hashes inside a tile; VerificationError `TILE_INVALID` where one is cut short."""
+    if len(data) % merkle.HASH_BYTES:
+        raise VerificationError("TILE_INVALID", "a tile is not a whole number of hashes")
     return [data[start : start + merkle.HASH_BYTES] for start in range(0, len(data), merkle.HASH_BYTES)]
 
 
@@ -72,12 +78,34 @@ def consistency_proof(*, old_size: int, new_size: int, read: Reader) -> list[byt
     return [merkle.range_root(start, end, node) for start, end in merkle.consistency_ranges(old_size, new_size)]
 
 
+def format_entries(entries: Iterable[bytes]) -> bytes:
+    """An entry bundle: each entry behind its length in two bytes, at most 256 of them."""
+    found = list(entries)
+    if len(found) > WIDTH or any(len(entry) > MAX_ENTRY_BYTES for entry in found):
+        raise VerificationError("BUNDLE_INVALID", "a bundle has at most 256 entries of at most 65,535 bytes")
+    return b"".join(len(entry).to_bytes(_LENGTH_BYTES) + entry for entry in found)
+
+
+def parse_entries(data: bytes) -> list[bytes]:
+    """The entries of a bundle, in order; VerificationError `BUNDLE_INVALID` for any other bytes."""
+    found: list[bytes] = []
+    place = 0
+    while place < len(data):
+        start = place + _LENGTH_BYTES
+        end = start + int.from_bytes(data[place:start])
+        if start > len(data) or end > len(data) or len(found) == WIDTH:
+            raise VerificationError("BUNDLE_INVALID", "a bundle is at most 256 whole entries, each behind its length")
+        found.append(data[start:end])
+        place = end
+    return found
+
+
 def format_path(index: int, *, width: int | None = None) -> str:
     """The path form of a tile number: 1234067 is `x001/x234/067`, a partial tile adds `.p/W`."""
     digits = [f"{index % 1000:03d}"]
     while index := index // 1000:
         digits.append(f"x{index % 1000:03d}")
-    return "/".join(reversed(digits)) + (f".p/{width}" if width else "")
+    return "/".join(reversed(digits)) + (f".p/{width}" if width and width != WIDTH else "")
 
 
 def parse_path(path: str) -> tuple[int, int]:

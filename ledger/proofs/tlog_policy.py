@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ledger.proofs import cosignatures, notes, signature_types, tree_heads
+from ledger.proofs import checkpoints, cosignatures, notes, tree_heads
 from ledger.proofs.errors import VerificationError
 from ledger.proofs.tree_heads import Checkpoint
 
@@ -21,7 +21,6 @@ MAX_BYTES = 1_000_000
 MAX_ITEMS = 1000  # logs, witnesses and groups together; the specification asks for 32 of each
 
 _NUMBER = re.compile(r"[1-9]\d{0,3}", re.ASCII)
-_LOG_TYPES = frozenset({signature_types.ED25519, signature_types.ML_DSA_44})
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +174,7 @@ class _Draft:
         return LogPolicy(tuple(self.logs), self.witnesses, self.groups, self.quorum)
 
     def _log(self, vkey: str, url: str = "") -> None:
-        key = notes.parse_vkey(vkey)
-        if key.algorithm not in _LOG_TYPES:
-            raise VerificationError("KEY_INVALID", "a log's key has signature type 0x01 or 0x06")
+        key = checkpoints.parse_vkey(vkey)
         if key.raw in self._log_keys:
             raise VerificationError("POLICY_INVALID", "two logs have the same key")
         self._log_keys.add(key.raw)

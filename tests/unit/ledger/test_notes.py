@@ -205,6 +205,17 @@ def test_one_key_has_another_id_for_each_kind_of_signature():
     )
 
 
+def test_a_key_that_only_cosigns_speaks_for_no_log():
+    note = notes.add_signatures(
+        checkpoints.sign(Checkpoint(origin=ORIGIN, size=1, root=ROOT), key=STRANGER),
+        [cosignatures.sign(f"{ORIGIN}\n1\n{base64.b64encode(ROOT).decode()}\n", name=ORIGIN, key=KEY, at=1)],
+    )
+    cosigner = cosignatures.vkey(ORIGIN, KEY.public_key())
+
+    assert code_of(lambda: notes.verify(note, keys=[cosigner])) is None
+    assert code_of(lambda: checkpoints.verify(note.encode(), keys=[cosigner], origin=ORIGIN)) == "KEY_INVALID"
+
+
 def test_lines_are_added_once_and_to_a_hundred():
     note = notes.sign("text\n", name=ORIGIN, key=KEY)
     line = notes.signature_line("text\n", name="other.example/key", key=STRANGER)

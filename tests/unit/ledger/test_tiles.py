@@ -3,10 +3,14 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledger.proofs import merkle, tiles
 from ledger.proofs.errors import VerificationError
+from tests.unit.ledger.known_answers import code_of, load
 
+KNOWN = load("tiles/cases.json")
 LEAVES = [merkle.leaf_hash(number.to_bytes(3, "big")) for number in range(70_000)]
 
 
@@ -72,25 +76,54 @@ def test_missing_hashes_are_found_not_invented():
         tiles.append(size=5, leaf_hashes=LEAVES[:1], read=lambda _level, _index: b"".join(LEAVES[:4]))
 
 
-@pytest.mark.parametrize(
-    ("path", "index", "width"),
-    [
-        ("000", 0, 256),
-        ("067", 67, 256),
-        ("x001/x234/067", 1_234_067, 256),
-        ("x001/x234/067.p/8", 1_234_067, 8),
-        ("x001/000.p/255", 1000, 255),
-    ],
-)
+@pytest.mark.parametrize("case", KNOWN["trees"], ids=lambda case: f"{case['size']} leaves")
+def test_trees_are_cut_as_the_specification_says(case):
+    for level, (full, partial) in enumerate(case["levels"]):
+        widths = [tiles.width(level=level, index=index, size=case["size"]) for index in range(full + 2)]
+        assert [width for width in widths if width] == [256] * full + [partial] * (partial > 0)
+    assert tiles.width(level=len(case["levels"]), index=0, size=case["size"]) == 0
+
+
+@pytest.mark.parametrize(("path", "index", "width"), KNOWN["paths"])
 def test_paths_are_those_of_the_specification(path, index, width):
     assert tiles.parse_path(path) == (index, width)
-    assert tiles.format_path(index, width=width if width < 256 else None) == path
+    assert tiles.format_path(index, width=width) == path
+    if width == tiles.WIDTH:
+        assert tiles.format_path(index) == path
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["", "0", "67", "x000/067", "067/", "067.p/256", "067.p/0", "067.p/08", "1234", "x12/345", "../000", "067.p/"],
-)
+@pytest.mark.parametrize("path", [*KNOWN["other_forms"], "x001/" * 2000 + "000"])
 def test_other_forms_of_a_path_are_refused(path):
-    with pytest.raises(VerificationError):
-        tiles.parse_path(path)
+    assert code_of(lambda: tiles.parse_path(path)) == "PATH_INVALID"
+
+
+@given(st.integers(0, 2**53 - 1), st.integers(1, 256))
+def test_every_number_has_one_path(index, width):
+    assert tiles.parse_path(tiles.format_path(index, width=width)) == (index, width)
+
+
+def test_known_bundles_read_and_write():
+    for case in KNOWN["bundles"]:
+        data, entries = bytes.fromhex(case["data"]), case["entries"]
+        if entries is None:
+            assert code_of(lambda data=data: tiles.parse_entries(data)) == "BUNDLE_INVALID", case["name"]
+            continue
+        assert [entry.hex() for entry in tiles.parse_entries(data)] == entries
+        assert tiles.format_entries(map(bytes.fromhex, entries)) == data
+
+
+@given(st.lists(st.binary(max_size=300), max_size=256))
+def test_bundles_read_back(entries):
+    assert tiles.parse_entries(tiles.format_entries(entries)) == entries
+
+
+def test_bundles_beyond_their_bounds_are_refused():
+    assert code_of(lambda: tiles.format_entries([b""] * 257)) == "BUNDLE_INVALID"
+    assert code_of(lambda: tiles.format_entries([bytes(65_536)])) == "BUNDLE_INVALID"
+    assert code_of(lambda: tiles.parse_entries(bytes(2 * 257))) == "BUNDLE_INVALID"
+    assert len(tiles.parse_entries(bytes(2 * 256))) == 256
+
+
+def test_a_tile_with_half_a_hash_is_refused():
+    assert code_of(lambda: tiles.split(bytes(33))) == "TILE_INVALID"
+    assert code_of(lambda: tiles.root(size=2, read=lambda _level, _index: bytes(63))) == "TILE_INVALID"
