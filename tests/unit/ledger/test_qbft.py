@@ -78,6 +78,20 @@ def test_no_flipped_bit_of_a_real_sealed_header_goes_unnoticed(name):
         assert code(headers.check_seals, changed, validators=block["validators"]), place
 
 
+def test_a_sealed_block_is_rebuilt_from_json_with_its_seals():
+    own = trie_world.sealed_header(ROOT, KEYS[:3], round_number=3, more=[7])
+    names = (
+        "parentHash sha3Uncles miner stateRoot transactionsRoot receiptsRoot logsBloom difficulty number gasLimit "
+        "gasUsed timestamp extraData mixHash nonce baseFeePerGas"
+    )
+    described = {name: "0x" + (item.hex() or "0") for name, item in zip(names.split(), rlp.decode(own), strict=True)}
+    described["hash"] = headers.header(own).hash
+    assert header_rlp(described) == own
+    described["hash"] = "0x" + keccak256(own).hex()
+    with pytest.raises(ChainRefused):
+        header_rlp(described)
+
+
 @pytest.mark.parametrize("ibft", [False, True])
 def test_the_hash_is_the_same_in_every_round_and_with_every_seal(ibft):
     first = trie_world.sealed_header(ROOT, KEYS[:3], validators=addresses(0, 1, 2, 3), ibft=ibft)

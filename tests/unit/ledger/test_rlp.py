@@ -60,6 +60,7 @@ def test_bytes_after_the_item_deep_nesting_and_size_are_refused():
     assert code(rlp.decode, rlp.encode(bytes(100)), max_bytes=101) == "RLP_INVALID"
     assert code(rlp.decode, rlp.encode(bytes(100)), max_bytes=102) == ""
     assert code(rlp.decode, b"\xff" * 4000) == "RLP_INVALID"
+    assert code(rlp.decode, bytes.fromhex("c3c18180")) == "RLP_INVALID"  # a member that outgrows its list
 
 
 def test_one_value_has_one_encoding():
@@ -147,7 +148,8 @@ BRANCH = [keccak256(b"a"), keccak256(b"b"), *[b""] * 15]
     "node",
     [
         [b"", b"value"],  # no flag
-        [b"\x40", b"value"],  # a flag that does not exist
+        [b"\x40", b"value"],  # flags that do not exist
+        [b"\x60", b"value"],
         [b"\x21" + LEAF[0][1:] + b"\0", b""],  # an empty value
         [b"\x2f" + LEAF[0][1:], []],  # a value that is a list
         [b"\x01" + b"\x11" * 20, keccak256(b"a")],  # padding that is not zero
@@ -173,6 +175,10 @@ def test_an_extension_leads_to_a_branch_and_short_nodes_are_never_named_by_hash(
     leaf = rlp.encode([hex_prefix([1] * 62, leaf=True), b"value"])
     extension = rlp.encode([hex_prefix([1, 1], leaf=False), keccak256(leaf)])
     assert code(trie.verify, keccak256(extension), b"\x11" * 32, [extension, leaf]) == "CHAIN_PROOF_INVALID"
+    branch = rlp.encode([b"", [hex_prefix([1], leaf=True), b"v"], keccak256(b"b"), *[b""] * 14])
+    assert trie.verify(keccak256(branch), b"\x11", [branch]) == b"v"
+    nowhere = rlp.encode([hex_prefix([], leaf=False), keccak256(branch)])
+    assert code(trie.verify, keccak256(nowhere), b"\x11", [nowhere, branch]) == "CHAIN_PROOF_INVALID"
     short = rlp.encode([hex_prefix([1], leaf=True), b"v"])
     branch = rlp.encode([*[b""] * 1, keccak256(short), keccak256(b"b"), *[b""] * 14])
     assert code(trie.verify, keccak256(branch), b"\x11", [branch, short]) == "CHAIN_PROOF_INVALID"
