@@ -140,7 +140,6 @@ def test_random_tries_prove_presence_and_absence_and_no_proof_serves_another_key
             assert code(trie.verify, built.root, key, proof[::-1]) == ("CHAIN_PROOF_INVALID" if len(proof) > 1 else "")
 
 
-LEAF = [hex_prefix([1] * 63, leaf=True), b"value"]
 BRANCH = [keccak256(b"a"), keccak256(b"b"), *[b""] * 15]
 
 
@@ -150,8 +149,8 @@ BRANCH = [keccak256(b"a"), keccak256(b"b"), *[b""] * 15]
         [b"", b"value"],  # no flag
         [b"\x40", b"value"],  # flags that do not exist
         [b"\x60", b"value"],
-        [b"\x21" + LEAF[0][1:] + b"\0", b""],  # an empty value
-        [b"\x2f" + LEAF[0][1:], []],  # a value that is a list
+        [b"\x20", b""],  # an empty value
+        [b"\x20", []],  # a value that is a list
         [b"\x01" + b"\x11" * 20, keccak256(b"a")],  # padding that is not zero
         [b"\x00", keccak256(b"a")],  # an extension of nothing
         [b"\x11", b"short"],  # a child that is neither hash nor node
@@ -186,5 +185,12 @@ def test_an_extension_leads_to_a_branch_and_short_nodes_are_never_named_by_hash(
     assert trie.verify(keccak256(inline), b"\x11", [inline]) == b"v"
 
 
-def test_too_many_nodes_are_not_even_hashed():
-    assert code(trie.verify, bytes(32), b"k", [b""] * (trie.MAX_NODES + 1)) == "CHAIN_PROOF_INVALID"
+def test_a_proof_has_a_bounded_number_of_nodes():
+    nodes = [rlp.encode([hex_prefix([0], leaf=True), b"a value too long to stand inside"])]
+    while len(nodes) < trie.MAX_NODES:
+        nodes.insert(0, rlp.encode([keccak256(nodes[0]), keccak256(b"b"), *[b""] * 15]))
+    assert trie.verify(keccak256(nodes[0]), bytes(trie.MAX_NODES // 2), nodes) == b"a value too long to stand inside"
+    for _ in range(2):
+        nodes.insert(0, rlp.encode([keccak256(nodes[0]), keccak256(b"b"), *[b""] * 15]))
+    key = bytes(len(nodes) // 2)
+    assert code(trie.verify, keccak256(nodes[0]), key, nodes) == "CHAIN_PROOF_INVALID"
