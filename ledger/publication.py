@@ -26,6 +26,17 @@ class LogPage:
     before: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class WitnessLine:
+    """A witness as pages show it; `newest` is the size it cosigned last, None before any."""
+
+    name: str
+    vkey: str
+    url: str
+    newest: int | None
+    trouble: str
+
+
 def newest(number: int | None = None) -> Checkpoint:
     """The newest checkpoint of one log; of the log that grows, unless told.
 
@@ -126,13 +137,19 @@ def entry_document(entry: Entry) -> tuple[dict[str, Any], bool]:
     return document, is_final
 
 
-def witnesses() -> list[Witness]:
-    """The present witnesses, each with `newest`: the size it cosigned last, or None."""
-    found = list(Witness.objects.filter(withdrawn_at=None))
-    for witness in found:
-        last = witness.cosignatures.order_by("-checkpoint__log_id", "-checkpoint__size").first()
-        witness.newest = last and last.checkpoint.size
-    return found
+def witnesses() -> list[WitnessLine]:
+    """The present witnesses and how far each has come."""
+    return [
+        WitnessLine(witness.name, witness.vkey, witness.url, _newest_size(witness), witness.trouble)
+        for witness in Witness.objects.filter(withdrawn_at=None)
+    ]
+
+
+def _newest_size(witness: Witness) -> int | None:
+    last = (
+        witness.cosignatures.select_related("checkpoint").order_by("-checkpoint__log_id", "-checkpoint__size").first()
+    )
+    return last and last.checkpoint.size
 
 
 def tlog_policy_file() -> str:

@@ -118,7 +118,7 @@ def ask_witnesses(*, client_for: ClientFor | None = None, now: datetime | None =
 
 def quorum() -> int:
     """How many of the present witnesses a verifier is told to ask for."""
-    return min(settings.LOG_WITNESS_QUORUM, Witness.objects.filter(withdrawn_at=None).count())
+    return min(int(settings.LOG_WITNESS_QUORUM), Witness.objects.filter(withdrawn_at=None).count())
 
 
 def newest_cosigned(log: Log | int) -> Checkpoint | None:
