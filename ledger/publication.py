@@ -149,7 +149,7 @@ def _newest_size(witness: Witness) -> int | None:
     last = (
         witness.cosignatures.select_related("checkpoint").order_by("-checkpoint__log_id", "-checkpoint__size").first()
     )
-    return last and last.checkpoint.size
+    return None if last is None else last.checkpoint.size
 
 
 def tlog_policy_file() -> str:
