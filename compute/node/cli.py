@@ -19,7 +19,8 @@ from compute.node.store import Store
 from compute.protocol import documents, keyfiles, shapes
 from compute.protocol.documents import DocumentInvalid
 from exchange.kernel.errors import DomainError
-from ledger.proofs import statements
+from ledger.proofs import policies, statements
+from ledger.proofs.errors import VerificationError
 
 Arguments = argparse.Namespace
 MAX_FILE_BYTES = 1024 * 1024
@@ -46,8 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def initialise(args: Arguments) -> None:
     """init: write config.toml and pin the exchange's keys."""
-    policy = _read_document(args.policy)
-    documents.check_trust_policy(policy)
+    policy = _read_policy(args.policy)
     settings: dict[str, Any] = {
         "name": args.name,
         "organization": args.organization,
@@ -56,19 +56,23 @@ def initialise(args: Arguments) -> None:
         "poll_milliseconds": args.poll_milliseconds,
         "exchange": {
             "url": args.exchange,
-            "document_key": policy["exchange_document_key"],
-            "log_origin": policy["log_origin"],
-            "log_key": policy["log_key"],
+            "document_key": policy.exchange_document_key,
+            "log_origin": policy.log_origin,
+            "log_key": policy.log_key,
         },
         "engine": {"host": args.engine_host, "base_port": args.engine_port},
     }
     if args.chain_rpc:
-        if policy["chain"] is None:
+        if policy.chain is None:
             raise ConfigInvalid(
                 "The trust policy names no chain; leave out --chain-rpc, or ask the exchange for its policy again.",
                 zh="信任策略中没有链；请去掉 --chain-rpc，或重新向交易所索取策略。",
             )
-        settings["chain"] = {"rpc_url": args.chain_rpc, **policy["chain"]}
+        settings["chain"] = {
+            "rpc_url": args.chain_rpc,
+            "chain_id": policy.chain.chain_id,
+            "contract_address": policy.chain.contract_address,
+        }
     # The key file is opened once, so that a wrong one is found now and not at the first job.
     keys = keyfiles.load(args.key, passphrase=os.environ.get("HENGSHU_PASSPHRASE"))
     made = configuration.write(args.home, settings)
@@ -285,6 +289,16 @@ def _read_document(path: Path) -> dict[str, Any]:
             return documents.parse(file.read(MAX_FILE_BYTES), max_bytes=MAX_FILE_BYTES - 1)
     except OSError:
         raise NodeError(f"{path} cannot be read; check the name.", zh=f"无法读取 {path}；请检查文件名。") from None
+
+
+def _read_policy(path: Path) -> policies.TrustPolicy:
+    try:
+        return policies.parse(_read_document(path))
+    except VerificationError as error:
+        raise ConfigInvalid(
+            f"{path} is not a trust policy: {error.message}; take it from hengshu policy fetch.",
+            zh=f"{path} 不是信任策略文件；请用 hengshu policy fetch 获取。",
+        ) from None
 
 
 def _say(args: Arguments, value: Mapping[str, Any], *, en: str, zh: str) -> None:

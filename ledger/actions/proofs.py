@@ -122,7 +122,7 @@ def anchor_document(anchor: Anchor) -> dict[str, Any]:
 def trust_policy() -> policies.TrustPolicy:
     """Whose keys a member of this exchange is asked to believe: its own, its log's, and its chain."""
     deployment = ChainDeployment.objects.order_by("-epoch").first()
-    return policies.TrustPolicy(
+    return policies.single(
         exchange_document_key=keys.exchange_keys().document_key,
         log_origin=settings.LOG_ORIGIN,
         log_key=keys.log_vkey(),

@@ -8,7 +8,7 @@ from typing import Any
 
 from compute.protocol import keyfiles
 from compute.protocol.keyfiles import KeyFile
-from ledger.proofs import canonical, checkpoints, leaves, merkle, notes, statements
+from ledger.proofs import canonical, checkpoints, leaves, merkle, notes, policies, statements
 from ledger.proofs.policies import TrustPolicy
 
 TIME = "2026-11-21T05:30:00Z"
@@ -20,6 +20,12 @@ FUND_A = "urn:hengshu:org:01JD00000000000000000000A1"
 FUND_B = "urn:hengshu:org:01JD00000000000000000000B1"
 BANK = "urn:hengshu:org:01JD00000000000000000000D1"
 UNIT_PRICE_FEN = 50_000
+NOW = 1_795_238_400  # 2026-11-21, in seconds
+CHAIN_ID = 2026
+LEDGER_CONTRACT = "0x" + "ab" * 20
+CODE = b"the contract's code"
+BLOCK = 7
+VALIDATORS = ("validator-0", "validator-1", "validator-2", "validator-3")
 
 Document = dict[str, Any]
 Change = Callable[[Document], None]
@@ -44,7 +50,7 @@ class Purchase:
 
     @property
     def policy(self) -> TrustPolicy:
-        return TrustPolicy(
+        return policies.single(
             exchange_document_key=self.keys[EXCHANGE].document_key,
             log_origin=ORIGIN,
             log_key=notes.vkey(ORIGIN, self.keys["log"].document.public_key()),
@@ -77,7 +83,7 @@ class Purchase:
             },
             "entries": entries,
             "checkpoint": note,
-            "anchor": None,
+            "anchor": self._anchor(note, references["terms_digest"]) if self.chain else None,
             "charge": {
                 "unit_price_fen": UNIT_PRICE_FEN, "units": 1, "amount_fen": UNIT_PRICE_FEN, "currency": "CNY",
             },
@@ -114,9 +120,9 @@ class Purchase:
             "type": "hengshu/contract/v1",
             "id": CONTRACT,
             "exchange": {
-                "document_key": self.policy.exchange_document_key,
+                "document_key": self.keys[EXCHANGE].document_key,
                 "log_origin": ORIGIN,
-                "log_key": self.policy.log_key,
+                "log_key": self.log_key,
             },
             "parties": [self._party(FUND_A, "provider"), self._party(FUND_B, "provider"), self._party(BANK, "buyer")],
             "objects": [
@@ -130,6 +136,7 @@ class Purchase:
             "output": {"receiver": BANK},
             "metering": {"unit": "per_call"},
             "price": {"currency": "CNY", "unit_price_fen": UNIT_PRICE_FEN},
+            "evidence": {"chain": "required" if self.chain else "none", "authorization": "logged"},
         }
 
     def _request(self, references: Mapping[str, str]) -> Document:
@@ -223,7 +230,51 @@ class Purchase:
             for index, (data, payload, salt) in enumerate(made, start=len(before))
         ]
         checkpoint = checkpoints.Checkpoint(origin=ORIGIN, size=len(hashes), root=merkle.root(hashes))
-        return entries, checkpoints.sign(checkpoint, key=self.keys["log"].document)
+        return entries, self.cosigned(checkpoint)
+
+    def cosigned(self, checkpoint: checkpoints.Checkpoint) -> str:
+        """A checkpoint as the log and every witness sign it."""
+        text = checkpoints.format_text(checkpoint)
+        lines = [
+            cosignatures.sign(text, name=witness_name(number), key=self.keys[witness_name(number)].document, at=NOW)
+            for number in range(self.witnesses)
+        ]
+        return notes.add_signatures(checkpoints.sign(checkpoint, key=self.keys["log"].document), lines)
+
+    def _anchor(self, note: str, terms_digest: str) -> Document:
+        checkpoint = checkpoints.parse(note)
+        evidence = self.chain_evidence(self.slots(checkpoint, terms_digest))
+        anchor = {
+            "chain_id": CHAIN_ID,
+            "contract_address": LEDGER_CONTRACT,
+            "size": checkpoint.size,
+            "root": checkpoint.root.hex(),
+            "block_number": BLOCK,
+            "block_hash": chain.header(bytes.fromhex(evidence["header"][2:])).hash,
+            "transaction": "0x" + "ef" * 32,
+        }
+        return {**anchor, "evidence": evidence} if self.proven else anchor
+
+    def slots(self, checkpoint: checkpoints.Checkpoint, terms_digest: str) -> dict[str, int]:
+        """What the contract holds: the root, and both funds' grants."""
+        found = {layout.root_in(1, checkpoint.size): int.from_bytes(checkpoint.root, "big")}
+        for who in (FUND_A, FUND_B):
+            address = self.keys[who].chain_address
+            grant_id = grants.grant_id(grantor=address, terms_digest=terms_digest)
+            members = layout.for_grant(grant_id=grant_id, signer=address, terms_digest=terms_digest)
+            found |= dict(zip(members, (int(address, 16), int(terms_digest, 16), 0, 0), strict=True))
+        return found | self.state
+
+    def chain_evidence(self, slots: Mapping[str, int]) -> Document:
+        """Header and proofs of a state in which the contract holds these values, among other things."""
+        others = {layout.root_in(1, size): size for size in range(1000, 1040)}
+        accounts = {LEDGER_CONTRACT: {**others, **slots}} | {f"0x{n:040x}": {"0x" + "00" * 32: n} for n in range(1, 40)}
+        trie, storages = trie_world.state(accounts, code=CODE)
+        if self.chain == "sealed":
+            header = trie_world.sealed_header(trie.root, [self.keys[name].chain for name in VALIDATORS], number=BLOCK)
+        else:
+            header = trie_world.header(trie.root, number=BLOCK)
+        return trie_world.evidence(header, trie, storages[LEDGER_CONTRACT], LEDGER_CONTRACT, slots)
 
     def _leaf(self, kind: str, payload: Document, number: int) -> bytes:
         return leaves.Leaf(
@@ -235,6 +286,11 @@ class Purchase:
             at=TIME,
             commit=leaves.commitment(canonical.canonicalize(payload), salt=salt_of(number)),
         ).data
+
+
+def witness_name(number: int) -> str:
+    """The name of a witness's key."""
+    return f"witness-{number}.example/w"
 
 
 def commitment_of(organization: str) -> str:
