@@ -6,16 +6,17 @@ holds a worker for seconds, not minutes.
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import coincurve
-import requests
 import rlp
 from eth_account import Account
-from web3 import HTTPProvider, Web3
-from web3.exceptions import ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
+from web3 import Web3
+from web3.exceptions import ContractLogicError, TransactionNotFound, Web3RPCError
 
+from exchange.kernel.errors import DomainError
 from ledger.backends import evidence
 from ledger.backends.base import (
     AnchoredRoot,
@@ -29,6 +30,7 @@ from ledger.backends.base import (
     LedgerBackend,
     SignedTransaction,
 )
+from ledger.backends.transport import BoundedProvider
 from ledger.chain import artifact
 
 TIMEOUT_SECONDS = 3.0
@@ -41,6 +43,8 @@ _GAS_PER_TOTAL = 60_000
 _DEPLOYMENT_GAS = 6_000_000
 _ROLES = {bytes(Web3.keccak(text=role)): role for role in ("anchorer", "recorder")}  # an indexed text is its hash
 _HARMLESS = ("already known", "nonce too low", "already imported", "known transaction", "alreadyknown")
+
+_REASON = re.compile(r"[A-Z][A-Z0-9_]{0,39}", re.ASCII)
 
 T = TypeVar("T")
 _backends: dict[tuple[int, str], "EVMBackend"] = {}
@@ -58,10 +62,8 @@ class EVMBackend(LedgerBackend):
     """Speaks to one JSON-RPC endpoint."""
 
     def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        provider = HTTPProvider(
-            url, request_kwargs={"timeout": timeout_seconds}, exception_retry_configuration=None, session=_session()
-        )
-        self._web3 = Web3(provider)
+        self._web3 = Web3(BoundedProvider(url, timeout_seconds=timeout_seconds))
+        self._contracts: dict[str, Any] = {}
         self._contract_type = self._web3.eth.contract(abi=artifact()["abi"], bytecode=artifact()["bytecode"])
 
     def identity(self) -> ChainIdentity:
@@ -69,8 +71,8 @@ class EVMBackend(LedgerBackend):
             genesis = self._web3.eth.get_block(0)
             version = str(self._web3.client_version).lower()
             return ChainIdentity(
-                chain_id=self._web3.eth.chain_id,
-                genesis_hash=_hex(genesis["hash"]),
+                chain_id=_number(self._web3.eth.chain_id),
+                genesis_hash=_hash32(genesis["hash"]),
                 is_development=version.startswith(("anvil", "hardhat", "ganache")),
             )
 
@@ -82,7 +84,7 @@ class EVMBackend(LedgerBackend):
 
     def anchored(self, address: str, *, confirmations: int = 0) -> AnchoredRoot:
         def read() -> AnchoredRoot:
-            block = max(0, self._web3.eth.block_number - confirmations)
+            block = max(0, _number(self._web3.eth.block_number) - confirmations)
             if confirmations and not self._web3.eth.get_code(Web3.to_checksum_address(address), block):
                 return AnchoredRoot(size=0, root="00" * 32, block_number=block, shard=0)  # deployed after that block
             functions = self._contract(address).functions
@@ -104,9 +106,9 @@ class EVMBackend(LedgerBackend):
                 return None
             newest = found[-1]
             return Inclusion(
-                transaction_hash=_hex(newest["transactionHash"]),
-                block_number=newest["blockNumber"],
-                block_hash=_hex(newest["blockHash"]),
+                transaction_hash=_hash32(newest["transactionHash"]),
+                block_number=_number(newest["blockNumber"]),
+                block_hash=_hash32(newest["blockHash"]),
                 succeeded=True,
             )
 
@@ -126,7 +128,7 @@ class EVMBackend(LedgerBackend):
         return _guarded(read)
 
     def block_number(self) -> int:
-        return _guarded(lambda: int(self._web3.eth.block_number))
+        return _guarded(lambda: _number(self._web3.eth.block_number))
 
     def grant(self, address: str, grant_id: str) -> GrantState | None:
         found = _guarded(lambda: self._contract(address).functions.grants(bytes.fromhex(grant_id[2:])).call())
@@ -153,17 +155,18 @@ class EVMBackend(LedgerBackend):
             return answer.get("result")
         if error.get("code") in evidence.METHOD_MISSING:
             raise LookupError(method)
-        raise ChainRefused(f"The chain turned the call down: {error.get('message')}", reason="RPC_ERROR")
+        raise ChainRefused(f"The chain turned the call down: {_shown(error.get('message'))}", reason="RPC_ERROR")
 
     def nonce(self, account: str) -> int:
-        return _guarded(lambda: int(self._web3.eth.get_transaction_count(Web3.to_checksum_address(account), "latest")))
+        place = Web3.to_checksum_address(account)
+        return _guarded(lambda: _number(self._web3.eth.get_transaction_count(place, "latest")))
 
     def gas_price(self) -> int:
         def read() -> int:
             base_fee = self._web3.eth.get_block("latest").get("baseFeePerGas")
             if base_fee:
-                return int(base_fee) * 2 + _GWEI
-            return int(self._web3.eth.gas_price)
+                return _number(base_fee) * 2 + _GWEI
+            return _number(self._web3.eth.gas_price)
 
         return _guarded(read)
 
@@ -220,8 +223,8 @@ class EVMBackend(LedgerBackend):
                 return None
             return Inclusion(
                 transaction_hash=transaction_hash,
-                block_number=receipt["blockNumber"],
-                block_hash=_hex(receipt["blockHash"]),
+                block_number=_number(receipt["blockNumber"]),
+                block_hash=_hash32(receipt["blockHash"]),
                 succeeded=receipt["status"] == 1,
                 contract_address=str(receipt.get("contractAddress") or ""),
             )
@@ -235,13 +238,10 @@ class EVMBackend(LedgerBackend):
         _guarded(lambda: self._web3.provider.make_request("anvil_setBalance", arguments))  # type: ignore[arg-type]
 
     def _contract(self, address: str) -> Any:
-        return self._web3.eth.contract(address=Web3.to_checksum_address(address), abi=artifact()["abi"])
-
-
-def _session() -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False  # no proxy from the environment between us and the chain
-    return session
+        if address not in self._contracts:  # web3 takes a twentieth of a second to read the ABI
+            place = Web3.to_checksum_address(address)
+            self._contracts[address] = self._web3.eth.contract(address=place, abi=artifact()["abi"])
+        return self._contracts[address]
 
 
 def _gas(call: Call) -> int:
@@ -254,10 +254,10 @@ def _event(log: Any) -> ContractEvent:
     return ContractEvent(
         name=str(log["event"]),
         arguments={name: _plain(value) for name, value in log["args"].items()},
-        block_number=log["blockNumber"],
-        block_hash=_hex(log["blockHash"]),
-        transaction_hash=_hex(log["transactionHash"]),
-        log_index=log["logIndex"],
+        block_number=_number(log["blockNumber"]),
+        block_hash=_hash32(log["blockHash"]),
+        transaction_hash=_hash32(log["transactionHash"]),
+        log_index=_number(log["logIndex"]),
     )
 
 
@@ -285,12 +285,16 @@ def _guarded(read: Callable[[], T]) -> T:
     """Turn what web3 and its transport raise into the two errors of a backend."""
     try:
         return read()
+    except DomainError:
+        raise
     except ContractLogicError as error:
-        reason = str(error.message or "").removeprefix("execution reverted: ").strip() or "REVERTED"
+        reason = str(error.message or "").removeprefix("execution reverted: ").strip()
+        if not _REASON.fullmatch(reason):
+            reason = "REVERTED"  # no word of our contract's
         raise ChainRefused(f"The contract turned the call down: {reason}.", reason=reason) from error
     except Web3RPCError as error:
-        raise ChainRefused(f"The chain turned the call down: {error.message}", reason="RPC_ERROR") from error
-    except (requests.RequestException, Web3Exception, ValueError, KeyError, TypeError) as error:
+        raise ChainRefused(f"The chain turned the call down: {_shown(error.message)}", reason="RPC_ERROR") from error
+    except Exception as error:  # what web3's formatters raise over a wrong answer is theirs to change
         raise ChainUnreachable(
             "The chain endpoint does not answer as a chain; check CHAIN_RPC_URL. It is asked again on the next pass."
         ) from error
@@ -298,3 +302,20 @@ def _guarded(read: Callable[[], T]) -> T:
 
 def _hex(data: bytes) -> str:
     return "0x" + bytes(data).hex()
+
+
+def _shown(message: Any) -> str:
+    """A stranger's words, fit for a log line and a table."""
+    return "".join(letter for letter in str(message)[:300] if letter.isprintable())
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise ValueError("not a number of the chain's")
+    return value
+
+
+def _hash32(value: Any) -> str:
+    if not isinstance(value, bytes) or len(value) != 32:
+        raise ValueError("not a hash")
+    return _hex(value)
