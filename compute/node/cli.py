@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.node import config as configuration
-from compute.node import consents, datasets, journal, service
+from compute.node import consents, datasets, journal, service, witnessing
 from compute.node.errors import ConfigInvalid, NodeError
 from compute.node.store import Store
 from compute.protocol import documents, keyfiles, shapes
@@ -260,12 +260,51 @@ def status(args: Arguments) -> None:
         "undecided": len(store.undecided()),
         "outbox": len(store.waiting()),
         "reports": len(store.reports()),
+        "witness": witnessing.status(config),
     }
-    lines = [f"{key:<14}{value}" for key, value in found.items()]
+    lines = [f"{key:<14}{_witness_line(value) if key == 'witness' else value}" for key, value in found.items()]
     _list(args, found, lines, en="", zh="")
 
 
+def witness_enable(args: Arguments) -> None:
+    """witness enable: make this node a witness of the exchange's log."""
+    config = configuration.load(args.home)
+    keys = witnessing.enable(
+        config, name=args.name or f"{config.name}/witness", host=args.host, port=args.port, logs=args.log or []
+    )
+    _say(
+        args,
+        {"keys": list(keys), "address": f"{args.host}:{args.port}"},
+        en=f"Restart the node, and give the exchange this key and the address where it reaches you:\n{keys[0]}",
+        zh=f"请重启节点，并把以下公钥与可达地址交给交易所：\n{keys[0]}",
+    )
+
+
+def witness_key(args: Arguments) -> None:
+    """witness key: the public keys again."""
+    keys = witnessing.vkeys(configuration.load(args.home))
+    _list(args, {"keys": list(keys)}, list(keys), en="", zh="")
+
+
+def witness_evidence(args: Arguments) -> None:
+    """witness evidence: checkpoints that the log signed and that do not go together."""
+    found = witnessing.evidence(configuration.load(args.home))
+    lines = [f"{item['kind']}\n{item['held_note']}\n{item['shown_note']}" for item in found]
+    _list(args, found, lines, en="No evidence against a log.", zh="没有不利于日志的证据。")
+
+
 # --- words and files --------------------------------------------------------------------------------------
+
+
+def _witness_line(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "off"
+    state = "listening" if found["listening"] else f"NOT LISTENING ({found['reason']})"
+    sizes = ", ".join(f"{log['origin']} {log['size']}" for log in found["logs"] if log["size"] is not None)
+    accused = sum(log["contradictions"] for log in found["logs"])
+    return (
+        f"{state} {found['address']}  {sizes}{'  CONTRADICTIONS: see hengshu-node witness evidence' if accused else ''}"
+    )
 
 
 def _store(config: configuration.Config) -> Store:
@@ -403,6 +442,14 @@ def _parser() -> argparse.ArgumentParser:
     command(top, "pause", pause, "stop everything / 暂停", paused=True)
     command(top, "resume", pause, "allow again / 恢复", paused=False)
     command(top, "run", run, "run the node / 运行节点").add_argument("--verbose", action="store_true")
+    witness = family("witness", "cosign the exchange's log / 见证交易所日志")
+    enabled = command(witness, "enable", witness_enable, "become a witness / 成为见证者")
+    enabled.add_argument("--name", default="", help="as policies name it / 策略中的名称")
+    enabled.add_argument("--host", default="127.0.0.1", help="where to listen / 监听地址")
+    enabled.add_argument("--port", type=int, default=21080, help="port / 端口")
+    enabled.add_argument("--log", action="append", help="a further log's vkey / 其他日志公钥")
+    command(witness, "evidence", witness_evidence, "contradicting checkpoints / 相互矛盾的检查点")
+    command(witness, "key", witness_key, "print its public keys / 打印公钥")
     command(top, "journal", show_journal, "check and show the journal / 核对并查看日志").add_argument(
         "--last", type=int, default=20
     )

@@ -31,6 +31,16 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessSection:
+    """Where the node answers as a witness, and the vkeys of further logs than the pinned one."""
+
+    name: str
+    host: str
+    port: int
+    logs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One node's settings, as read from its home directory."""
 
@@ -47,6 +57,7 @@ class Config:
     engine_base_port: int
     min_group: int
     poll_seconds: float
+    witness: WitnessSection | None = None
 
     @property
     def datasets(self) -> Path:
@@ -69,6 +80,7 @@ class Config:
 
 
 _TEXT = shapes.text(1, 400)
+_TEXT_LONG = shapes.text(1, 2500)  # an ML-DSA-44 vkey has 1,750 characters and its name
 _URL = shapes.pattern(r"https?://[A-Za-z0-9.\-_\[\]:]{1,200}(/[A-Za-z0-9._~/\-]{0,200})?", "an http or https address")
 _PORT = shapes.integer(1024, 65_530)
 _SHAPE = {
@@ -82,6 +94,9 @@ _SHAPE = {
     ),
     "engine": shapes.members({"host": shapes.text(1, 200), "base_port": _PORT}),
 }
+_WITNESS = shapes.members(
+    {"name": shapes.text(1, 255), "host": shapes.text(1, 200), "port": _PORT, "logs": shapes.list_of(_TEXT_LONG)}
+)
 _CHAIN = shapes.members({"rpc_url": _URL, "chain_id": shapes.integer(1), "contract_address": shapes.ADDRESS})
 
 
@@ -128,6 +143,7 @@ def load(home: Path) -> Config:
         raise ConfigInvalid(f"{path} is not TOML in UTF-8.", zh=f"{path} 不是 UTF-8 的 TOML 文件。") from None
     _check(settings)
     chain = settings.get("chain")
+    witness = settings.get("witness")
     return Config(
         home=home,
         name=settings["name"],
@@ -142,20 +158,49 @@ def load(home: Path) -> Config:
         engine_base_port=settings["engine"]["base_port"],
         min_group=settings["min_group"],
         poll_seconds=settings["poll_milliseconds"] / 1000,
+        witness=None if witness is None else WitnessSection(**{**witness, "logs": tuple(witness["logs"])}),
     )
 
 
+def add_table(home: Path, name: str, table: Mapping[str, Any]) -> Config:
+    """Put a further table behind what config.toml holds; what its owner wrote there stays as it is.
+
+    Raises:
+        ConfigInvalid: the table is wrong; the file is then unchanged.
+    """
+    path = home / FILE_NAME
+    lines = ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    text = path.read_text(encoding="utf-8").rstrip("\n") + "\n" + "\n".join(lines) + "\n"
+    try:
+        _check(tomllib.loads(text))
+    except tomllib.TOMLDecodeError:
+        raise ConfigInvalid(
+            f"config.toml has a table [{name}] already; edit it.", zh=f"config.toml 已有 [{name}]；请直接修改。"
+        ) from None
+    fresh = path.with_suffix(".toml.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    return load(home)
+
+
 def _check(settings: Mapping[str, Any]) -> None:
-    shape = {**_SHAPE, "chain": _CHAIN} if "chain" in settings else _SHAPE
+    optional = {"chain": _CHAIN, "witness": _WITNESS}
+    shape = _SHAPE | {name: found for name, found in optional.items() if name in settings}
     try:
         shapes.members(shape)(dict(settings), "")
         notes.parse_vkey(settings["exchange"]["log_key"])
+        for vkey in settings.get("witness", {}).get("logs", ()):
+            notes.parse_vkey(vkey)
     except DocumentInvalid as error:
         raise ConfigInvalid(f"config.toml: {error.message}", zh=f"config.toml 有误：{error.message}") from None
     except VerificationError:
         raise ConfigInvalid(
-            "config.toml: exchange.log_key is not a verifier key; copy it from the exchange's policy.",
-            zh="config.toml：exchange.log_key 不是验证公钥；请从交易所的信任策略复制。",
+            "config.toml: a log's key is not a verifier key; copy it from the exchange's policy.",
+            zh="config.toml：日志公钥不是验证公钥；请从交易所的信任策略复制。",
         ) from None
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from compute.node import launching, onchain
+from compute.node import launching, onchain, witnessing
 from compute.node.client import ExchangeClient
 from compute.node.config import Config
 from compute.node.daemon import Daemon
@@ -41,7 +41,8 @@ def run(config: Config, *, verbose: bool = False) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
         try:
-            daemon.run(on_ready=lambda: _write_pid(ready))
+            with witnessing.serving(config, store=daemon.node.store):
+                daemon.run(on_ready=lambda: _write_pid(ready))
         finally:
             ready.unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ from exchange.web import problems, sentences
 
 _OURS = ("exchange", "ledger", "listings", "contracts", "compute")
 # Programs beside the exchange: their refusals never pass through the API.
-_OTHERS = ("compute.node", "compute.engines", "exchange.client", "exchange.runner")
+_OTHERS = ("compute.node", "compute.engines", "exchange.client", "exchange.runner", "ledger.witness")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ Source: C2SP tlog-witness, https://c2sp.org/tlog-witness.
 import contextlib
 import hashlib
 import http.client
+import json
 import re
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from ledger.proofs import checkpoints, cosignatures, notes
@@ -151,6 +153,21 @@ class WitnessClient:
         if answer.status != 200 or not holds or not right:
             raise _not_an_answer(answer.status)
         return note
+
+    def status(self) -> dict[str, Any]:
+        """What a witness of this project says of itself: name, keys, latest sizes. Nobody signed it.
+
+        Raises:
+            WitnessUnavailable: no answer, or another program's.
+        """
+        answer = self._monitoring.ask("GET", "/status", body=None, seconds=self.timeout_seconds)
+        try:
+            found = json.loads(answer.body) if answer.status == 200 else None
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or found.get("type") != rules.STATUS_TYPE:
+            raise _not_an_answer(answer.status)
+        return found
 
     def _cosigned(self, body: bytes, *, note: str) -> Cosigned:
         try:

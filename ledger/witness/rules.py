@@ -27,6 +27,7 @@ from ledger.proofs.errors import VerificationError
 
 MAX_PROOF_LINES = 63
 MAX_BODY_BYTES = 72 * 1024  # a note of 64 KiB (18 ML-DSA-44 lines), 63 proof lines of 45 bytes, the old size
+STATUS_TYPE = "hengshu/witness-status/v1"
 SIZE_TYPE = "text/x.tlog.size"
 TEXT_TYPE = "text/plain; charset=utf-8"
 

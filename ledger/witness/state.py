@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ledger.witness.rules import Held, Kind
 
@@ -58,6 +59,17 @@ class Conflict:
     shown_note: str
     proof: str
     seen_at: int
+
+    def document(self) -> dict[str, Any]:
+        """The evidence as JSON: whoever has the log's key can judge it."""
+        return {
+            "origin": self.origin,
+            "kind": self.kind.value,
+            "held_note": self.held_note,
+            "shown_note": self.shown_note,
+            "proof": self.proof,
+            "seen_at": self.seen_at,
+        }
 
 
 class State:

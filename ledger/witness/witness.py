@@ -76,7 +76,7 @@ class Witness:
     def status(self) -> dict[str, Any]:
         """What anybody may know: names, keys, the latest sizes, and how much evidence there is against each log."""
         return {
-            "type": "hengshu/witness-status/v1",
+            "type": rules.STATUS_TYPE,
             "name": self.keys.name,
             "keys": list(self.keys.vkeys),
             "logs": [self._log_status(origin) for origin in sorted({*self.logs, *self.state.origins()})],
