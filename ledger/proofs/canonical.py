@@ -33,8 +33,7 @@ def canonicalize(obj: Any) -> bytes:
             readers agree.
     Source: RFC 8785, JSON Canonicalization Scheme.
     """
-    _check_value(obj, depth=0, floats=True)
-    return _dump(obj)
+    return _dump(obj, is_plain=_check_value(obj, depth=0, floats=True))
 
 
 def encode(obj: Any) -> bytes:
@@ -43,8 +42,7 @@ def encode(obj: Any) -> bytes:
     Raises:
         VerificationError: as `canonicalize`.
     """
-    _check_value(obj, depth=0, floats=False)
-    return _dump(obj)
+    return _dump(obj, is_plain=_check_value(obj, depth=0, floats=False))
 
 
 def digest(obj: Any) -> str:
@@ -58,6 +56,18 @@ def parse(data: bytes, *, max_bytes: int = 4 * 1024 * 1024) -> Any:
     Raises:
         VerificationError: `JSON_TOO_LARGE` or `JSON_INVALID`; the message never quotes the input.
     """
+    return _parse(data, max_bytes=max_bytes)[0]
+
+
+def parse_canonical(data: bytes, *, max_bytes: int = 4 * 1024 * 1024) -> Any:
+    """Read JSON that must already be in canonical form, byte for byte."""
+    value, is_plain = _parse(data, max_bytes=max_bytes)
+    if _dump(value, is_plain=is_plain) != data:
+        raise VerificationError("NOT_CANONICAL", "the document is not in canonical form")
+    return value
+
+
+def _parse(data: bytes, *, max_bytes: int) -> tuple[Any, bool]:
     if len(data) > max_bytes:
         raise VerificationError("JSON_TOO_LARGE", f"the document is larger than {max_bytes} bytes")
     _check_depth(data)
@@ -72,16 +82,7 @@ def parse(data: bytes, *, max_bytes: int = 4 * 1024 * 1024) -> Any:
         raise
     except (ValueError, RecursionError) as error:
         raise VerificationError("JSON_INVALID", "the document is not strict JSON in UTF-8") from error
-    _check_value(value, depth=0, floats=False)
-    return value
-
-
-def parse_canonical(data: bytes, *, max_bytes: int = 4 * 1024 * 1024) -> Any:
-    """Read JSON that must already be in canonical form, byte for byte."""
-    value = parse(data, max_bytes=max_bytes)
-    if encode(value) != data:
-        raise VerificationError("NOT_CANONICAL", "the document is not in canonical form")
-    return value
+    return value, _check_value(value, depth=0, floats=False)
 
 
 def _check_depth(data: bytes) -> None:
@@ -106,13 +107,13 @@ def _refuse_constant(_: str) -> NoReturn:
     raise VerificationError("JSON_INVALID", "only integers, strings, booleans and null are allowed")
 
 
-def _dump(obj: Any) -> bytes:
+def _dump(obj: Any, *, is_plain: bool) -> bytes:
     """The bytes of a checked value.
 
-    Without fractions, Python's own writer differs from the standard only where member names hold characters
-    beyond U+FFFF, which it sorts otherwise; it is ten times as fast.
+    Python's own writer, which is ten times as fast, differs from the standard in fractions and in the order
+    of member names beyond ASCII; what has neither is plain.
     """
-    if _is_plain(obj):
+    if is_plain:
         return json.dumps(obj, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
     try:
         return rfc8785.dumps(obj)
@@ -120,39 +121,37 @@ def _dump(obj: Any) -> bytes:
         raise VerificationError("NOT_CANONICAL", "the value has no canonical JSON form") from error
 
 
-def _is_plain(value: Any) -> bool:
-    kind = type(value)
-    if kind is dict:
-        return all(type(name) is str and name.isascii() and _is_plain(item) for name, item in value.items())
-    if kind is list or kind is tuple:
-        return all(map(_is_plain, value))
-    return kind is str or kind is int or kind is bool or value is None
-
-
-def _check_value(value: Any, *, depth: int, floats: bool) -> None:
+def _check_value(value: Any, *, depth: int, floats: bool) -> bool:
+    """Check a value and all that is in it; says whether it is plain."""
     if depth > _MAX_DEPTH:
         raise VerificationError("JSON_INVALID", f"the document nests deeper than {_MAX_DEPTH} levels")
     if isinstance(value, str):
-        _check_text(value)
-    elif value is None or isinstance(value, bool):
-        return
-    elif isinstance(value, int):
+        return _check_text(value)
+    if value is None or isinstance(value, bool):
+        return True
+    if isinstance(value, int):
         if abs(value) > MAX_SAFE_INTEGER:
             raise VerificationError("JSON_INVALID", "an integer is beyond 2^53 − 1; write it as a string")
-    elif isinstance(value, dict):
+        return type(value) is int
+    is_plain = True
+    if isinstance(value, dict):
         for name, item in value.items():
             if not isinstance(name, str):
                 raise VerificationError("NOT_CANONICAL", "member names must be strings")
-            _check_text(name)
-            _check_value(item, depth=depth + 1, floats=floats)
-    elif isinstance(value, list | tuple):
+            is_plain &= _check_text(name) and name.isascii()
+            is_plain &= _check_value(item, depth=depth + 1, floats=floats)
+        return is_plain
+    if isinstance(value, list | tuple):
         for item in value:
-            _check_value(item, depth=depth + 1, floats=floats)
-    elif not (floats and isinstance(value, float) and math.isfinite(value)):
+            is_plain &= _check_value(item, depth=depth + 1, floats=floats)
+        return is_plain
+    if not (floats and isinstance(value, float) and math.isfinite(value)):
         raise VerificationError("NOT_CANONICAL", "only integers, strings, booleans, null, lists and objects")
+    return False
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: str) -> bool:
     """Refuse half a surrogate pair: it has no UTF-8, and readers replace it differently."""
     if not text.isascii() and _HALF.search(text):
         raise VerificationError("JSON_INVALID", "a text holds half a character; write it as a whole one")
+    return type(text) is str

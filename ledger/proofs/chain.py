@@ -26,6 +26,7 @@ __all__ = [
     "ChainPolicy",
     "Header",
     "Held",
+    "check_grant",
     "check_grant_in_force",
     "check_not_voided",
     "check_root",
@@ -213,6 +214,13 @@ def check_grant_in_force(
     if grants.grant_id(grantor=signer, terms_digest=terms_digest) != grant_id.lower():
         raise VerificationError("GRANT_ABSENT", "the grant's id is not that of this grantor and these terms")
     held = read(evidence, chain=chain, block_hash=block_hash)
+    check_grant(held, signer=signer, terms_digest=terms_digest)
+    return held.block
+
+
+def check_grant(held: Held, *, signer: str, terms_digest: str) -> None:
+    """Like `check_grant_in_force`, on evidence that has been read already."""
+    grant_id = grants.grant_id(grantor=signer, terms_digest=terms_digest)
     grantor = held.value(layout.grant(grant_id, "grantor"))
     terms = held.value(layout.grant(grant_id, "terms_digest"))
     if grantor == 0:
@@ -222,7 +230,6 @@ def check_grant_in_force(
     if held.value(layout.grant(grant_id, "revoked_at")) != 0:
         raise VerificationError("GRANT_REVOKED", "the grant had been revoked by this block")
     _check_not_voided(held, signer=signer, digest=terms_digest)
-    return held.block
 
 
 def check_not_voided(

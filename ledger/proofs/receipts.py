@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ledger.proofs import canonical, checkpoints, policies, receipt_rules, statements
+from ledger.proofs import canonical, chain_rules, checkpoints, key_rules, policies, receipt_rules, statements
+from ledger.proofs.chain_rules import Found
 from ledger.proofs.errors import VerificationError
 from ledger.proofs.policies import TrustPolicy
-from ledger.proofs.receipt_rules import TYPE, Evidence
+from ledger.proofs.receipt_parts import TYPE, Evidence, Open
 
 __all__ = ["TYPE", "Check", "Status", "accepted", "verify"]
 
@@ -39,7 +40,7 @@ class Check:
     Args:
         name: a stable word for programs.
         required: whether the bundle is only accepted when this is PASS.
-        code: why it failed, upper-snake-case; empty otherwise.
+        code: why it failed or stays open, upper-snake-case; empty when it passed.
         detail: one sentence for people, in English; `detail_zh` says the same in Chinese.
     """
 
@@ -66,15 +67,42 @@ class Check:
         }
 
 
+Demand = Callable[[TrustPolicy, Evidence | None], bool]
+
+
+def _always(_: TrustPolicy, __: Evidence | None) -> bool:
+    return True
+
+
+def _with_quorum(policy: TrustPolicy, _: Evidence | None) -> bool:
+    """Whether the policy asks for witnesses."""
+    return policies.tlog_policy(policy).quorum != "none"
+
+
+def _on_sealed_chain(policy: TrustPolicy, _: Evidence | None) -> bool:
+    """Whether the policy names validators: without them nobody vouches for a block, and its proof decides nothing."""
+    return policy.chain is not None and bool(policy.chain.validators)
+
+
+def _under_grants(policy: TrustPolicy, evidence: Evidence | None) -> bool:
+    if evidence is None or not _on_sealed_chain(policy, evidence):
+        return False
+    try:
+        return chain_rules.demands_grants(evidence)
+    except VerificationError:  # no contract to ask; its own question says so
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     name: str
     zh: str
     en: str
-    answer: Callable[[Evidence], None]
+    answer: Callable[[Evidence], Found | None]
+    demanded: Demand = _always
 
 
-# The order is the order of the page: first who speaks, then what was agreed, what ran, what was logged.
+# The order is the order of the page: first who speaks, then what was agreed, what ran, what was logged, and who saw it.
 _QUESTIONS = (
     _Question("contract", "合约由所列各方签署", "The contract is signed by every party named in it",
               receipt_rules.check_contract),
@@ -96,10 +124,19 @@ _QUESTIONS = (
     _Question("authorization", "授权所载即为本次运行", "The logged authorization is for exactly this run",
               receipt_rules.check_authorization),
     _Question("charge", "收费等于单价乘用量", "The charge is unit price times units", receipt_rules.check_charge),
+    _Question("cosignatures", "足够的见证方已会签检查点", "Enough witnesses have cosigned the checkpoint",
+              chain_rules.check_cosignatures, _with_quorum),
+    _Question("anchor", "锚定与检查点一致", "The anchor says the same as the checkpoint",
+              chain_rules.check_anchor, _on_sealed_chain),
+    _Question("chain", "链上确有此根", "The chain itself holds this root", chain_rules.check_chain, _on_sealed_chain),
+    _Question("header", "区块由可信验证者签封", "The block is sealed by validators you trust",
+              chain_rules.check_header, _on_sealed_chain),
+    _Question("grants", "各提供方的链上授权在该区块有效", "Every provider's grant is in force as of the block",
+              chain_rules.check_grants, _under_grants),
+    _Question("keys", "签名密钥在记录之前均未被吊销", "No signing key was revoked before what it signed was logged",
+              key_rules.check_keys),
 )  # fmt: skip
 _BUNDLE_ZH, _BUNDLE_EN = "凭证包完整并由交易所签署", "The bundle is whole and signed by the exchange"
-_ANCHOR_ZH, _ANCHOR_EN = "锚定与检查点一致", "The anchor says the same as the checkpoint"
-_CHAIN_ZH, _CHAIN_EN = "链上确有此根", "The chain itself holds this root"
 
 
 def verify(bundle: bytes, *, policy: TrustPolicy | Mapping[str, Any] | bytes) -> list[Check]:
@@ -113,19 +150,17 @@ def verify(bundle: bytes, *, policy: TrustPolicy | Mapping[str, Any] | bytes) ->
     try:
         evidence = _open(bundle, policy=trusted)
     except VerificationError as error:
-        first = Check(
-            "bundle", _BUNDLE_ZH, _BUNDLE_EN, Status.FAIL, _sentence(error), _TAMPERED_ZH, error.code, required=True
-        )
-        rest = [_not_checked(q.name, q.zh, q.en, _TAMPERED_EN, _TAMPERED_ZH) for q in _QUESTIONS]
-        return [
-            first,
-            *rest,
-            _not_checked("anchor", _ANCHOR_ZH, _ANCHOR_EN, _TAMPERED_EN, _TAMPERED_ZH, required=False),
-            _not_checked("chain", _CHAIN_ZH, _CHAIN_EN, _TAMPERED_EN, _TAMPERED_ZH, required=False),
-        ]
+        first = Check("bundle", _BUNDLE_ZH, _BUNDLE_EN, Status.FAIL, _sentence(error), _TAMPERED_ZH, error.code)
+        rest = [
+            Check(
+                question.name, question.zh, question.en, Status.NOT_CHECKED, _TAMPERED_EN, _TAMPERED_ZH,
+                code="NOT_WHOLE", required=question.demanded(trusted, None),
+            )
+            for question in _QUESTIONS
+        ]  # fmt: skip
+        return [first, *rest]
     checks = [Check("bundle", _BUNDLE_ZH, _BUNDLE_EN, Status.PASS)]
-    checks += [_ask(question, evidence) for question in _QUESTIONS]
-    return [*checks, _anchor(evidence), _chain(evidence)]
+    return [*checks, *(_ask(question, evidence) for question in _QUESTIONS)]
 
 
 def accepted(checks: list[Check]) -> bool:
@@ -140,62 +175,24 @@ def _open(bundle: bytes, *, policy: TrustPolicy) -> Evidence:
     statements.expect_type(value, TYPE)
     if set(value) != _MEMBERS or not isinstance(value["documents"], dict) or set(value["documents"]) != _DOCUMENTS:
         raise VerificationError("BUNDLE_INVALID", "the bundle lacks a member or has one that is unknown")
-    statements.verify(value, signers=[policy.exchange_document_key])
+    evidence = Evidence(value, policy=policy)
+    receipt_rules.check_exchange_signed(value, evidence)
     if len(statements.proofs(value)) != 1:
         raise VerificationError("BUNDLE_INVALID", "only the exchange signs a bundle")
-    return Evidence(value, policy=policy)
+    return evidence
 
 
 def _ask(question: _Question, evidence: Evidence) -> Check:
+    required = question.demanded(evidence.policy, evidence)
     try:
-        question.answer(evidence)
+        found = question.answer(evidence)
     except VerificationError as error:
-        zh = f"核验未通过（{error.code}）。"
-        return Check(
-            question.name, question.zh, question.en, Status.FAIL, _sentence(error), zh, error.code, required=True
-        )
-    return Check(question.name, question.zh, question.en, Status.PASS)
-
-
-def _anchor(evidence: Evidence) -> Check:
-    """The anchor may be missing or cover another size; both leave the question open, neither fails it."""
-    if evidence.bundle["anchor"] is None:
-        return _not_checked(
-            "anchor", _ANCHOR_ZH, _ANCHOR_EN,
-            "This bundle carries no anchor. The log's own signature is the only evidence of its order.",
-            "本凭证包未附锚定信息，日志顺序仅由日志签名证明。", required=False,
-        )  # fmt: skip
-    try:
-        same_size = receipt_rules.check_anchor(evidence)
-    except VerificationError as error:
-        return Check(
-            "anchor", _ANCHOR_ZH, _ANCHOR_EN, Status.FAIL, _sentence(error), f"核验未通过（{error.code}）。",
-            error.code, required=False,
-        )  # fmt: skip
-    if not same_size:
-        return _not_checked(
-            "anchor", _ANCHOR_ZH, _ANCHOR_EN,
-            "The anchor covers another size of the log, and the bundle does not join the two. Ask for a newer one.",
-            "锚定所覆盖的日志大小与检查点不同，包内没有二者的一致性证明，请索取新的凭证包。", required=False,
-        )  # fmt: skip
-    return Check("anchor", _ANCHOR_ZH, _ANCHOR_EN, Status.PASS, required=False)
-
-
-def _chain(evidence: Evidence) -> Check:
-    """Nothing offline shows what the chain holds yet, and the answer says so."""
-    if evidence.bundle["anchor"] is None:
-        en, zh = "There is no anchor to look up.", "没有可查的锚定。"
+        status, code, en, zh = Status.FAIL, error.code, _sentence(error), f"核验未通过（{error.code}）。"
+    except Open as reason:
+        status, code, en, zh = Status.NOT_CHECKED, reason.code, reason.en, reason.zh
     else:
-        en = (
-            "Not proven offline: ask a chain node that you trust whether the contract holds this root at this size. "
-            "On a development chain no third party keeps it."
-        )
-        zh = "离线无法证明：请向您信任的链节点查询合约在该大小下是否存有此根；开发链没有第三方保存。"
-    return _not_checked("chain", _CHAIN_ZH, _CHAIN_EN, en, zh, required=False)
-
-
-def _not_checked(name: str, zh: str, en: str, detail: str, detail_zh: str, *, required: bool = True) -> Check:
-    return Check(name, zh, en, Status.NOT_CHECKED, detail, detail_zh, required=required)
+        status, code, en, zh = Status.PASS, "", found.en if found else "", found.zh if found else ""
+    return Check(question.name, question.zh, question.en, status, en, zh, code, required)
 
 
 def _sentence(error: VerificationError) -> str:

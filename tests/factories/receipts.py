@@ -8,8 +8,22 @@ from typing import Any
 
 from compute.protocol import keyfiles
 from compute.protocol.keyfiles import KeyFile
-from ledger.proofs import canonical, checkpoints, leaves, merkle, notes, policies, statements
+from ledger.proofs import (
+    canonical,
+    chain,
+    checkpoints,
+    cosignatures,
+    grants,
+    layout,
+    leaves,
+    merkle,
+    notes,
+    policies,
+    statements,
+)
 from ledger.proofs.policies import TrustPolicy
+from ledger.proofs.typed_data import keccak256
+from tests.unit.ledger import trie_world
 
 TIME = "2026-11-21T05:30:00Z"
 ORIGIN = "hengshu.example/ledger/2026"
@@ -43,9 +57,15 @@ class Purchase:
     changes: dict[str, Change] = field(default_factory=dict)
     keys: dict[str, KeyFile] = field(default_factory=dict)
     other_leaves: int = 9  # facts about other things, so that paths are not trivial
+    witnesses: int = 0
+    quorum: int = 0
+    chain: str = ""  # "sealed" by four validators, "development", "plain" (neither), or none
+    proven: bool = True  # whether the anchor carries the proof of the chain's state
+    state: dict[str, int] = field(default_factory=dict)  # what the contract holds otherwise, by slot
 
     def __post_init__(self) -> None:
-        for name in (EXCHANGE, FUND_A, FUND_B, BANK, "log"):
+        names = (EXCHANGE, FUND_A, FUND_B, BANK, "log", *map(witness_name, range(self.witnesses)))
+        for name in (*names, *(VALIDATORS if self.chain == "sealed" else ())):
             self.keys.setdefault(name, keyfiles.generate(name))
 
     @property
@@ -53,8 +73,32 @@ class Purchase:
         return policies.single(
             exchange_document_key=self.keys[EXCHANGE].document_key,
             log_origin=ORIGIN,
-            log_key=notes.vkey(ORIGIN, self.keys["log"].document.public_key()),
+            log_key=self.log_key,
+            chain=self.trusted_chain,
+            witnesses=policies.Witnesses(tuple(map(self.witness_key, range(self.witnesses))), self.quorum),
         )
+
+    @property
+    def log_key(self) -> str:
+        return notes.vkey(ORIGIN, self.keys["log"].document.public_key())
+
+    @property
+    def trusted_chain(self) -> policies.Chain | None:
+        """The chain as the policy names it."""
+        if not self.chain:
+            return None
+        return policies.Chain(
+            chain_id=CHAIN_ID,
+            contract_address=LEDGER_CONTRACT,
+            genesis_hash="0x" + "11" * 32,
+            code_hash="0x" + keccak256(CODE).hex(),
+            development=self.chain == "development",
+            validators=tuple(self.keys[name].chain_address for name in VALIDATORS) if self.chain == "sealed" else (),
+        )
+
+    def witness_key(self, number: int) -> str:
+        """A witness's vkey."""
+        return cosignatures.vkey(witness_name(number), self.keys[witness_name(number)].document.public_key())
 
     def bundle(self) -> bytes:
         """The canonical bytes of the signed receipt bundle."""
