@@ -135,13 +135,16 @@ def test_a_grant_is_in_force_until_the_block_that_revokes_it(contract, policy, p
     contract.run(record_call("revoke", contract.revocation(grant_id, by=provider)), by=contract.exchange)
     _, after = grant_evidence(contract, provider)
     asked = {"chain": policy, "grant_id": grant_id, "signer": provider.chain_address, "terms_digest": TERMS}
-    assert code(chain.check_grant_in_force, nothing, **asked) == "GRANT_ABSENT"
+    with pytest.raises(VerificationError, match="no such grant") as refused:
+        chain.check_grant_in_force(nothing, **asked)
+    assert refused.value.code == "GRANT_ABSENT"
     block = chain.check_grant_in_force(before, **asked)
     assert code(chain.check_grant_in_force, after, **asked) == "GRANT_REVOKED"
     assert block.number < chain.read(after, chain=policy).block.number
     stranger = keyfiles.generate("fund-b").chain_address
     assert code(chain.check_grant_in_force, before, **{**asked, "signer": stranger}) == "GRANT_ABSENT"
-    assert code(chain.check_grant_in_force, before, **{**asked, "terms_digest": "cd" * 32}) == "GRANT_ABSENT"
+    with pytest.raises(VerificationError, match="id is not that of this grantor"):
+        chain.check_grant_in_force(before, **{**asked, "terms_digest": "cd" * 32})
     unasked = contract.backend.evidence(contract.address, slots=[layout.grant(grant_id, "grantor")])
     assert code(chain.check_grant_in_force, unasked, **asked) == "CHAIN_PROOF_INCOMPLETE"
 
@@ -358,12 +361,21 @@ def test_evidence_of_another_shape_is_refused_and_never_breaks_the_reader(sealed
         storage({**entry, "proof": None}),
         storage({**entry, "proof": [*entry["proof"], entry["proof"][-1]]}),
         storage(entry, entry),
-        storage(*[{**entry, "slot": f"0x{number:064x}"} for number in range(chain.MAX_SLOTS + 1)]),
     ]
     for evidence in broken:
         assert code(chain.read, evidence, chain=policy) in ("CHAIN_PROOF_INVALID", "HEADER_INVALID"), evidence
     assert code(chain.read, good, chain=replace(policy, contract_address="0x12")) == "CHAIN_PROOF_INVALID"
     assert code(chain.read, good, chain=policy) == ""
+
+
+def test_evidence_has_a_bounded_number_of_slots():
+    address = "0x" + "c0" * 20
+    held = {f"0x{number:064x}": 1 for number in range(chain.MAX_SLOTS + 1)}
+    state, storages = trie_world.state({address: held})
+    asked = trie_world.evidence(trie_world.header(state.root), state, storages[address], address, held)
+    assert code(chain.read, asked, chain=Policy(address)) == "CHAIN_PROOF_INVALID"
+    asked["storage"].pop()
+    assert code(chain.read, asked, chain=Policy(address)) == ""
 
 
 def test_accounts_and_values_of_another_form_are_refused():

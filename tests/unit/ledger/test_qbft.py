@@ -175,7 +175,9 @@ GOOD = rlp.decode_list(trie_world.header(ROOT))
         (3, b""),
         (3, [ROOT]),
         (6, bytes(255)),
+        (7, b"\0\1"),
         (8, b"\0\7"),
+        (10, bytes(33)),
         (8, b"\1" * 9),
         (11, b"\0"),
         (11, []),
@@ -258,3 +260,23 @@ def test_seals_that_belong_to_no_key_are_refused():
     for seal in (bytes(65), b"\xff" * 64 + b"\0", KEYS[0].sign_recoverable(ROOT, hasher=None)[:64] + b"\x1b"):
         extra = qbft.parse(rlp.encode([VANITY, [], [], 0, [seal]]))
         assert code(qbft.check_seals, extra, ROOT, validators=validators) == "SEALS_INVALID"
+
+
+def test_a_seal_ends_in_0_or_1_even_where_another_end_yields_a_key():
+    found = 0
+    for number in range(1, 40):  # the curve's rare points beyond its order, which an end of 2 names
+        seal = number.to_bytes(32, "big") + bytes(31) + b"\1" + b"\2"
+        try:
+            public = coincurve.PublicKey.from_signature_and_message(seal, ROOT, hasher=None)
+        except Exception:  # noqa: BLE001  coincurve raises bare exceptions
+            continue
+        found += 1
+        sealer = "0x" + keccak256(public.format(compressed=False)[1:])[-20:].hex()
+        extra = qbft.parse(rlp.encode([VANITY, [], [], 0, [seal]]))
+        assert code(qbft.check_seals, extra, ROOT, validators=[sealer]) == "SEALS_INVALID"
+    assert found
+
+
+def test_the_base_fee_is_an_integer():
+    assert code(headers.header, trie_world.header(ROOT, more=[7])) == ""
+    assert code(headers.header, trie_world.header(ROOT, more=[b"\0\7"])) == "HEADER_INVALID"
