@@ -62,6 +62,7 @@ def test_of_two_lines_by_one_witness_the_later_time_counts():
 
 def test_keys_that_have_not_signed_and_no_keys_at_all_give_no_cosignature():
     assert cosignatures.verify(CASES["good"], keys=[]) == []
+    assert code_of(lambda: cosignatures.verify("text\n\n— a AAAAAAA=\n", keys=[])) == "CHECKPOINT_INVALID"
     assert cosignatures.verify(CASES["good"], keys=[cosignatures.vkey("nobody", NOBODY.public_key())]) == []
 
 

@@ -111,8 +111,16 @@ def test_a_text_that_is_none_cannot_be_signed(text):
 
 
 def test_bytes_that_are_no_text_are_refused():
-    for data in (b"\xff\n\n", b"", b"a" * (notes.MAX_BYTES + 1)):
+    for data in (b"\xff\n\n", b""):
         assert code_of(lambda data=data: notes.parse(data)) == "NOTE_INVALID"
+
+
+def test_a_note_has_at_most_a_million_bytes():
+    tail = b"\n\n\xe2\x80\x94 a AAAAAAA=\n"
+    longest = b"a" * (notes.MAX_BYTES - len(tail)) + tail
+
+    assert code_of(lambda: notes.parse(longest)) is None
+    assert code_of(lambda: notes.parse(b"a" + longest)) == "NOTE_INVALID"
 
 
 def test_signatures_of_others_are_ignored_and_wrong_ones_of_ours_are_not():
