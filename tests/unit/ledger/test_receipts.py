@@ -36,9 +36,12 @@ def test_a_genuine_bundle_passes_and_says_what_it_could_not_check(purchase):
 
     assert receipts.accepted(checks)
     open_questions = {check.name: check for check in checks if check.status is Status.NOT_CHECKED}
-    assert set(open_questions) == {"anchor", "chain"}
+    assert {name: check.code for name, check in open_questions.items()} == {
+        "cosignatures": "NO_QUORUM", "anchor": "NO_ANCHOR", "chain": "NO_ANCHOR", "header": "NO_ANCHOR",
+        "grants": "GRANTS_NOT_DEMANDED",
+    }  # fmt: skip
     assert all(check.detail and check.detail_zh and not check.required for check in open_questions.values())
-    assert len(checks) == 14
+    assert len(checks) == 18
 
 
 def test_policy_may_come_as_document_or_bytes(purchase):
@@ -50,8 +53,8 @@ def test_policy_may_come_as_document_or_bytes(purchase):
 
 @pytest.mark.parametrize(
     "change",
-    [{"chain": {"chain_id": "1", "contract_address": "0x"}}, {"log_origin": "other.example/log"}, {"log_key": "x"},
-     {"type": "hengshu/trust-policy/v2"}, {"exchange_document_key": None}, {"extra": 1}],
+    [{"chain": {"chain_id": "1", "contract_address": "0x"}}, {"logs": []}, {"exchange_keys": [None]},
+     {"type": "hengshu/trust-policy/v3"}, {"witnesses": {"keys": [], "quorum": 1}}, {"extra": 1}],
 )  # fmt: skip
 def test_a_policy_that_is_none_is_an_error_of_the_caller(purchase, change):
     with pytest.raises(VerificationError):
@@ -226,22 +229,21 @@ def _anchored(purchase: Purchase, **changes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("changes", "status"),
-    [({}, Status.PASS), ({"root": "0" * 64}, Status.FAIL), ({"size": 1}, Status.NOT_CHECKED),
-     ({"size": "13"}, Status.FAIL), ({"extra": 1}, Status.FAIL)],
+    ("changes", "status", "chain"),
+    [({}, Status.PASS, "CHAIN_NOT_IN_POLICY"), ({"root": "0" * 64}, Status.FAIL, "CHAIN_NOT_IN_POLICY"),
+     ({"size": 1}, Status.NOT_CHECKED, "CHAIN_NOT_IN_POLICY"), ({"size": "13"}, Status.FAIL, "CHAIN_NOT_IN_POLICY"),
+     ({"extra": 1}, Status.FAIL, "ANCHOR_INVALID")],
 )  # fmt: skip
-def test_an_anchor_is_compared_and_the_chain_left_open(purchase, changes, status):
+def test_an_anchor_is_compared_and_the_chain_left_open(purchase, changes, status, chain):
     found = answers(purchase, _anchored(purchase, **changes))
 
     assert found["anchor"].status is status
-    assert found["chain"].status is Status.NOT_CHECKED
+    assert found["chain"].code == found["header"].code == chain
     assert receipts.accepted(list(found.values())) is (status is not Status.FAIL)
 
 
 def test_an_anchor_on_a_chain_that_the_policy_does_not_name_fails(purchase):
-    policy = policies.parse(
-        {**purchase.policy.document(), "chain": {"chain_id": 1, "contract_address": "0x" + "ab" * 20}}
-    )
+    policy = policies.with_chain(purchase.policy, policies.Chain(chain_id=1, contract_address="0x" + "ab" * 20))
 
     assert failed(purchase, _anchored(purchase), policy=policy) == {"anchor": "ANCHOR_INVALID"}
 
