@@ -84,7 +84,8 @@ class Pair:
     node: Node
     addresses: tuple[str, str]
     abi: list[dict[str, Any]]
-    events: int = 0
+    events: int = 0  # seen of each
+    statuses: tuple[bool, bool] = (True, True)  # of the transactions sent last
     _types: dict[str, tuple[list[str], bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,6 +98,18 @@ class Pair:
     def data(self, function: str, arguments: Iterable[Any]) -> str:
         types, selector = self._types[function]
         return "0x" + (selector + encode(types, list(arguments))).hex()
+
+    def spoilt(self, function: str, data: str, damage: str) -> str:
+        """Call data that no contract may take.
+
+        cut: half an argument. dirty: bits above a small type. selector: no such function. nothing: no data.
+        (A cut further back is none: Vyper reads the rest of a list as zeros where Solidity refuses.)
+        """
+        small = [at for at, kind in enumerate(self._types[function][0]) if kind in ("uint64", "address", "bool")]
+        if damage == "dirty" and small:
+            at = 10 + 64 * small[0]
+            return data[:at] + "01" + data[at + 2 :]
+        return {"cut": data[:40], "nothing": "0x"}.get(damage, "0xffffffff" + data[10:])
 
     def ask(self, data: tuple[str, str], *, sender: str) -> tuple[Answer, Answer]:
         """Run the call on both without sending it."""
@@ -113,7 +126,7 @@ class Pair:
         hashes = [answer["result"] for answer in self.node.ask_all([*sent, ("evm_mine", [])])[:2]]
         receipts = [a["result"] for a in self.node.ask_all(("eth_getTransactionReceipt", [h]) for h in hashes)]
         assert receipts[0]["blockHash"] == receipts[1]["blockHash"], "both in one block"
-        self.statuses = tuple(int(receipt["status"], 16) for receipt in receipts)
+        self.statuses = (receipts[0]["status"] == "0x1", receipts[1]["status"] == "0x1")
         first, second = ([(log["topics"], log["data"]) for log in receipt["logs"]] for receipt in receipts)
         self.events += len(first)
         return first, second
