@@ -249,7 +249,7 @@ def status(args: Arguments) -> None:
     """status: what this node is, holds and owes."""
     config = configuration.load(args.home)
     store = _store(config)
-    found = {
+    found: dict[str, Any] = {
         "name": config.name,
         "organization": config.organization,
         "exchange": config.exchange_url,

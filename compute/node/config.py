@@ -15,7 +15,7 @@ from compute.node.errors import ConfigInvalid
 from compute.protocol import keyfiles, shapes
 from compute.protocol.operations import MINIMUM_GROUP
 from compute.protocol.shapes import DocumentInvalid
-from ledger.proofs import notes
+from ledger.proofs import checkpoints, notes
 from ledger.proofs.errors import VerificationError
 
 FILE_NAME = "config.toml"
@@ -194,7 +194,7 @@ def _check(settings: Mapping[str, Any]) -> None:
         shapes.members(shape)(dict(settings), "")
         notes.parse_vkey(settings["exchange"]["log_key"])
         for vkey in settings.get("witness", {}).get("logs", ()):
-            notes.parse_vkey(vkey)
+            checkpoints.parse_vkey(vkey)
     except DocumentInvalid as error:
         raise ConfigInvalid(f"config.toml: {error.message}", zh=f"config.toml 有误：{error.message}") from None
     except VerificationError:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ledger.proofs import notes
+from ledger.proofs import checkpoints
 from ledger.proofs.errors import VerificationError
 from ledger.witness.errors import WitnessError
 
@@ -59,10 +59,11 @@ def by_origin(vkeys: Sequence[str]) -> dict[str, list[str]]:
     logs: dict[str, list[str]] = {}
     for vkey in vkeys:
         try:
-            origin = notes.parse_vkey(vkey).name
+            origin = checkpoints.parse_vkey(vkey).name
         except VerificationError:
             raise _invalid(
-                "a log's key is not a verifier key; copy it from the log's policy", "日志公钥格式不对；请从信任策略复制"
+                "a log's key is not one that a log signs with; copy it from the log's policy",
+                "日志公钥格式不对；请从信任策略复制",
             ) from None
         logs.setdefault(origin, [])
         if vkey not in logs[origin]:

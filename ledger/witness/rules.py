@@ -126,7 +126,7 @@ def check_signature(submission: Submission, *, logs: Mapping[str, Collection[str
     if not keys:
         raise Refusal(404, "this witness does not know the log")
     try:
-        notes.verify(submission.note, keys=keys)
+        checkpoints.verify(submission.note.encode(), keys=keys, origin=submission.checkpoint.origin)
     except VerificationError:
         raise Refusal(403, "no right signature by a known key of the log") from None
 

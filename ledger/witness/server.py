@@ -159,6 +159,14 @@ class _TimedReader(io.RawIOBase):
         return self._connection.recv_into(buffer)
 
 
+class _Unreadable(Exception):
+    """A body of no length, of too great a one, or cut short: the connection ends with this status."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status.phrase)
+        self.status = status
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "hengshu-witness"
@@ -191,8 +199,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """add-checkpoint."""
-        body = self._body()
-        if body is None:
+        try:
+            body = self._body()
+        except _Unreadable as refused:
+            self.close_connection = True
+            self._answer(Answer(refused.status.value, rules.TEXT_TYPE, b"refused\n"))
             return
         if self.path != "/add-checkpoint":
             self._answer(Answer(404, rules.TEXT_TYPE, b"not found\n"))
@@ -223,23 +234,25 @@ class _Handler(BaseHTTPRequestHandler):
         self.request_version = "HTTP/1.1"
         self._answer(Answer(int(code), rules.TEXT_TYPE, b"refused\n"))
 
-    def _body(self) -> bytes | None:
-        """The request's body; None when it was refused with an answer."""
+    def _body(self) -> bytes:
+        """The request's body, read to its end; _Unreadable otherwise."""
         if "Transfer-Encoding" in self.headers:
             chunked = self.headers.get_all("Transfer-Encoding") == ["chunked"] and "Content-Length" not in self.headers
             found = self._chunks() if chunked else None
         else:
             lengths = self.headers.get_all("Content-Length") or []
             if not lengths:
-                return self._refuse_body(HTTPStatus.LENGTH_REQUIRED)
+                raise _Unreadable(HTTPStatus.LENGTH_REQUIRED)
             if len(lengths) != 1 or not re.fullmatch(r"\d{1,12}", lengths[0], re.ASCII):
-                return self._refuse_body(HTTPStatus.BAD_REQUEST)
+                raise _Unreadable(HTTPStatus.BAD_REQUEST)
             if int(lengths[0]) > rules.MAX_BODY_BYTES:
-                return self._refuse_body(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+                raise _Unreadable(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             found = self.rfile.read(int(lengths[0]))
             if len(found) != int(lengths[0]):
                 found = None
-        return self._refuse_body(HTTPStatus.BAD_REQUEST) if found is None else found
+        if found is None:
+            raise _Unreadable(HTTPStatus.BAD_REQUEST)
+        return found
 
     def _chunks(self) -> bytes | None:
         """A body in chunks, as logs that do not know its length beforehand send it; None when malformed."""
@@ -259,10 +272,6 @@ class _Handler(BaseHTTPRequestHandler):
                 return None
             body += chunk
 
-    def _refuse_body(self, status: HTTPStatus) -> None:
-        self.close_connection = True
-        self._answer(Answer(status.value, rules.TEXT_TYPE, b"refused\n"))
-
     def _origin(self, digest: str) -> str | None:
         known = {*self.server.witness.logs, *self.server.witness.state.origins()}
         return next((origin for origin in known if hashlib.sha256(origin.encode()).hexdigest() == digest), None)
@@ -281,7 +290,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def _flush(self) -> None:
-        data = self.wfile.getvalue()
+        data = self.wfile.getvalue() if isinstance(self.wfile, io.BytesIO) else b""
         if data:
             self.connection.settimeout(max(0.1, self._reader.deadline - time.monotonic()))
             self.connection.sendall(data)

@@ -294,3 +294,17 @@ def test_random_growth(log: SmallLog, tmp_path: Path, steps: list[tuple[int, int
             held = witness.state.held(ORIGIN)
             log, other = other, log
     witness.state.close()
+
+
+def test_a_witnesses_key_does_not_speak_for_a_log(log: SmallLog, tmp_path: Path) -> None:
+    """Whoever lists a cosigner's key as a log's gets no cosignature for what that cosigner said."""
+    cosigner = Ed25519PrivateKey.generate()
+    witness = witness_of(log, tmp_path)
+    text = checkpoints.format_text(log.head(5))
+    note = f"{text}\n{cosignatures.sign(text, name=ORIGIN, key=cosigner, at=NOW)}\n"
+    mistaken = Witness(
+        witness.keys, {ORIGIN: [cosignatures.vkey(ORIGIN, cosigner.public_key())]}, witness.state, Clock()
+    )
+
+    assert mistaken.add_checkpoint(rules.format_body(old_size=0, proof=[], note=note)).status == 403
+    witness.state.close()
