@@ -98,6 +98,16 @@ def test_the_log_must_be_listed_have_signed_and_speak_of_itself():
     assert code_of(lambda: tlog_policy.parse("quorum none\n").check(SIGNED)) == "ORIGIN_UNKNOWN"
 
 
+def test_none_names_nothing_but_the_absence_of_a_quorum():
+    witness = f"witness {{}} {POLICY.witnesses['X1'].vkey}\n"
+
+    assert code_of(lambda: tlog_policy.parse(witness.format("w") + "quorum none\n")) is None
+    assert code_of(lambda: tlog_policy.parse(witness.format("none") + "quorum none\n")) == "POLICY_INVALID"
+    group = witness.format("w") + "group {} any w\nquorum none\n"
+    assert code_of(lambda: tlog_policy.parse(group.format("g"))) is None
+    assert code_of(lambda: tlog_policy.parse(group.format("none"))) == "POLICY_INVALID"
+
+
 def test_a_threshold_over_witnesses_is_one_call():
     witnesses = [POLICY.witnesses[name].vkey for name in ("X1", "X2", "X3")]
     logs = [POLICY.logs[0].vkey]
