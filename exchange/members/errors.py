@@ -57,6 +57,30 @@ class KeyTaken(DomainError):
     code = "KEY_TAKEN"
 
 
+class KeyRotationMissing(DomainError):
+    """A key in force would be replaced without its own signature."""
+
+    code = "KEY_ROTATION_MISSING"
+
+
+class KeyRotationInvalid(InvalidInput):
+    """The rotation is not signed by old and new keys, or not of the keys in force."""
+
+    code = "KEY_ROTATION_INVALID"
+
+
+class KeyRevocationInvalid(InvalidInput):
+    """The revocation is not signed by a key that may withdraw the keys it names."""
+
+    code = "KEY_REVOCATION_INVALID"
+
+
+class KeyRevoked(DomainError):
+    """A key that signed this was withdrawn."""
+
+    code = "KEY_REVOKED"
+
+
 class KeyMissing(DomainError):
     """The organisation has no valid key for this purpose."""
 

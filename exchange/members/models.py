@@ -135,6 +135,7 @@ class SigningKey(models.Model):
     valid_to = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
     revoked_reason = models.CharField(max_length=500, blank=True, default="")
+    revocation = models.JSONField(null=True, help_text="The signed document that withdrew it.")
     card = models.JSONField(help_text="The signed key card that brought this key.")
 
     objects = SigningKeyQuerySet.as_manager()

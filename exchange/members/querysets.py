@@ -47,6 +47,10 @@ class SigningKeyQuerySet(models.QuerySet["tables.SigningKey"]):
     def for_purpose(self, purpose: KeyPurpose) -> "SigningKeyQuerySet":
         return self.filter(purpose=purpose.value)
 
+    def named(self, text: str) -> "SigningKeyQuerySet":
+        """The key with this text; an address counts in capitals and without."""
+        return self.filter(value__iexact=text) if text.startswith("0x") else self.filter(value=text)
+
     def current(self) -> "SigningKeyQuerySet":
         """Keys in force: the newest of each purpose, neither rotated out nor revoked."""
         return self.filter(valid_to__isnull=True, revoked_at__isnull=True)

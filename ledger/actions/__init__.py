@@ -3,6 +3,7 @@
 from ledger.actions.anchoring import anchor_for, anchor_pass, anchored_size, is_anchored
 from ledger.actions.chain_records import chain_record, send_chain_records, submit_chain_record
 from ledger.actions.entries import erase, payload_of, record
+from ledger.actions.keys import record_revocation, record_rotation
 from ledger.actions.log import seal
 from ledger.actions.proofs import (
     anchor_document,
@@ -36,6 +37,8 @@ __all__ = [
     "latest_checkpoint",
     "payload_of",
     "record",
+    "record_revocation",
+    "record_rotation",
     "seal",
     "send_chain_records",
     "submit_chain_record",

@@ -2,7 +2,9 @@
 
 import itertools
 
-from compute.protocol import keyfiles
+from django.utils import timezone
+
+from compute.protocol import key_documents, keyfiles
 from exchange.kernel.identifiers import uscc_check_character
 from exchange.members.actions import keys, organizations
 from exchange.members.exchange_keys import exchange_keys
@@ -52,6 +54,23 @@ def with_keys(one: Organization, *, name: str = "member") -> keyfiles.KeyFile:
     made = keyfiles.generate(name)
     keys.register(organization=one, card=made.card(created=CREATED))
     return made
+
+
+def with_new_keys(one: Organization, old: keyfiles.KeyFile, *, name: str = "member") -> keyfiles.KeyFile:
+    """Rotate an organisation's keys into a new key file; returns it."""
+    made = keyfiles.generate(name)
+    keys.rotate(organization=one, document=rotation(one, old, made))
+    return made
+
+
+def rotation(one: Organization, old: keyfiles.KeyFile, new: keyfiles.KeyFile) -> dict:
+    """The signed rotation of an organisation's keys."""
+    return key_documents.rotate(organization=one.urn, old=old, new=new, created=timezone.now())
+
+
+def revocation(one: Organization, *held: tuple[str, str], by, reason: str = "compromised") -> dict:
+    """A signed revocation of keys, each as (purpose, text)."""
+    return key_documents.revoke(organization=one.urn, keys=held, reason=reason, by=by, created=timezone.now())
 
 
 def person(**fields) -> User:

@@ -2,13 +2,16 @@
 
 import pytest
 import time_machine
+from django.db import transaction
 
-from compute.protocol import keyfiles
-from exchange.members.actions import keys
-from exchange.members.errors import KeyCardInvalid, KeyMissing, KeyTaken
+from compute.protocol import key_documents, keyfiles
+from exchange.members.actions import key_revocations, keys
+from exchange.members.errors import KeyCardInvalid, KeyRotationInvalid, KeyRotationMissing, KeyTaken
 from exchange.members.models import SigningKey
 from exchange.members.states import KeyPurpose
+from ledger import actions as ledger
 from ledger.models import Entry
+from ledger.proofs import statements
 from tests.factories import members
 
 pytestmark = pytest.mark.django_db
@@ -66,7 +69,7 @@ def test_rotated_keys_keep_their_past():
     with time_machine.travel("2026-11-01T00:00:00Z", tick=False):
         old = members.with_keys(organization)
     with time_machine.travel("2026-11-10T00:00:00Z", tick=False):
-        new = members.with_keys(organization)
+        new = members.with_new_keys(organization, old)
 
     early = SigningKey.objects.get(value=old.document_key)
     assert early.valid_to.isoformat() == "2026-11-10T00:00:00+00:00"
@@ -77,22 +80,100 @@ def test_rotated_keys_keep_their_past():
 
 def test_a_rotated_key_never_comes_back():
     organization = members.organization()
-    card = keyfiles.generate("a").card(created=members.CREATED)
-    keys.register(organization=organization, card=card)
-    members.with_keys(organization)
+    old = members.with_keys(organization)
+    new = members.with_new_keys(organization, old)
 
     with pytest.raises(KeyTaken):
-        keys.register(organization=organization, card=card)
+        keys.rotate(organization=organization, document=members.rotation(organization, new, old))
 
 
-def test_a_revoked_key_counts_no_longer():
+def test_an_address_in_other_capitals_is_not_another_key():
+    made = keyfiles.generate("a")
+    card = {**made.card(created=members.CREATED), "chain_address": made.chain_address.lower()}
+    signed = statements.sign(card, key=made.document, created=members.CREATED)
+
+    with pytest.raises(KeyCardInvalid):
+        keys.register(organization=members.organization(), card=signed)
+
+
+def test_a_card_alone_replaces_nothing():
     organization = members.organization()
-    members.with_keys(organization)
-    key = organization.keys.current().for_purpose(KeyPurpose.DOCUMENT).get()
+    old = members.with_keys(organization)
 
-    keys.revoke(key=key, reason="laptop stolen")
-    keys.revoke(key=key, reason="asked twice")
+    with pytest.raises(KeyRotationMissing):
+        keys.register(organization=organization, card=keyfiles.generate("thief").card(created=members.CREATED))
 
-    with pytest.raises(KeyMissing):
-        keys.valid_key(organization, KeyPurpose.DOCUMENT)
-    assert Entry.objects.filter(kind="key.revoked").count() == 1
+    assert keys.valid_key(organization, KeyPurpose.DOCUMENT) == old.document_key
+    assert SigningKey.objects.count() == 3
+
+
+def test_a_rotation_is_logged_with_its_document_once():
+    organization = members.organization()
+    old, new = members.with_keys(organization), keyfiles.generate("new")
+    document = members.rotation(organization, old, new)
+
+    first = keys.accept(organization=organization, document=document)
+    again = keys.accept(organization=organization, document=document)
+
+    assert [key.pk for key in first] == [key.pk for key in again]
+    entries = Entry.objects.filter(kind="key.rotated", subject=organization.urn)
+    assert entries.count() == 3
+    payload = ledger.payload_of(entries.get(key=f"key-rotated:{key_documents.key_digest(new.document_key)}"))
+    assert (payload["value"], payload["successor"]) == (old.document_key, new.document_key)
+    key_documents.verify_rotation(payload["document"])
+
+
+def test_a_rotation_and_its_entries_are_one_transaction(monkeypatch):
+    organization = members.organization()
+    old = members.with_keys(organization)
+    monkeypatch.setattr(ledger, "record_rotation", lambda **_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        members.with_new_keys(organization, old)
+
+    assert keys.valid_key(organization, KeyPurpose.DOCUMENT) == old.document_key
+
+
+def test_a_rotation_from_keys_that_are_not_in_force_is_refused():
+    organization = members.organization()
+    first = members.with_keys(organization)
+    members.with_new_keys(organization, first)
+
+    with pytest.raises(KeyRotationInvalid):
+        members.with_new_keys(organization, first)
+    with pytest.raises(KeyRotationInvalid):
+        members.with_new_keys(organization, keyfiles.generate("stranger"))
+
+
+def test_a_rotation_of_another_organisation_is_refused():
+    mine, other = members.organization(), members.organization()
+    old = members.with_keys(mine)
+    document = members.rotation(other, old, keyfiles.generate("new"))
+
+    with pytest.raises(KeyRotationInvalid):
+        keys.rotate(organization=mine, document=document)
+
+
+def test_a_rotation_must_name_every_key_that_the_card_changes():
+    organization = members.organization()
+    old, new = members.with_keys(organization), keyfiles.generate("new")
+    document = members.rotation(organization, old, new)
+    document["keys"] = [item for item in document["keys"] if item["purpose"] != "chain"]
+    for one in (old, new):
+        document = statements.sign(document, key=one.document, created=members.CREATED)
+
+    with pytest.raises(KeyRotationInvalid):
+        keys.rotate(organization=organization, document=document)
+
+    assert keys.valid_key(organization, KeyPurpose.CHAIN) == old.chain_address
+
+
+def test_a_sealing_key_needs_a_document_key_in_force_to_vouch_for_it():
+    organization = members.organization()
+    old = members.with_keys(organization)
+    held = [("document", old.document_key), ("chain", old.chain_address)]
+    key_revocations.withdraw(document=members.revocation(organization, *held, by=old.document))
+    thief = keyfiles.generate("thief")
+    document = members.rotation(organization, keyfiles.KeyFile("x", thief.document, thief.chain, old.sealing), thief)
+    with pytest.raises(KeyRotationInvalid):
+        keys.rotate(organization=organization, document=document)
