@@ -139,9 +139,10 @@ class Pair:
         return answers[: len(asked)], answers[len(asked) :]
 
 
-def deploy(node: Node, *, bytecode: str, arguments: tuple[Any, ...], sender: str) -> str:
-    """Deploy one contract; its address."""
-    constructor = encode(["address", "address", "address", "bytes32", "address"], list(arguments)).hex()
+def deploy(node: Node, *, bytecode: str, arguments: tuple[Any, ...] | None, sender: str) -> str:
+    """Deploy one contract; its address. `arguments` are those of the ledger's constructor, if it is one."""
+    types = ["address", "address", "address", "bytes32", "address"]
+    constructor = "" if arguments is None else encode(types, list(arguments)).hex()
     transaction = {"from": sender, "data": bytecode + constructor, "gas": hex(8_000_000)}
     landed = node.ask("eth_sendTransaction", transaction)
     for _ in range(200):
