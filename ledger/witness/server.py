@@ -208,7 +208,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != "/add-checkpoint":
             self._answer(Answer(404, rules.TEXT_TYPE, b"not found\n"))
             return
-        self._answer(self.server.witness.add_checkpoint(body))
+        try:
+            answer = self.server.witness.add_checkpoint(body)
+        except Exception:  # a full disk, a locked database: nothing was cosigned, and the log may ask again
+            log.exception("an error in the witness itself")
+            answer = Answer(500, rules.TEXT_TYPE, b"try again later\n")
+        self._answer(answer)
 
     def do_GET(self) -> None:
         """The monitoring side."""

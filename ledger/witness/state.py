@@ -97,10 +97,12 @@ class State:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # Also when COMMIT itself fails, on a full disk: nothing was promised yet, nothing stays open.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def held(self, origin: str) -> Held:
         """The last checkpoint cosigned for a log."""

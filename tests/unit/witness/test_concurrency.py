@@ -2,18 +2,23 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ledger.proofs import cosignatures, notes
 from ledger.witness import keys
+from ledger.witness.client import WitnessClient
+from ledger.witness.errors import WitnessUnavailable
 from ledger.witness.rules import Answer
+from ledger.witness.server import Listener
 from ledger.witness.state import State
 from ledger.witness.witness import Witness
 from tests.unit.witness.small_log import NOW, ORIGIN, SmallLog, witness_of
@@ -101,6 +106,7 @@ def test_the_table_itself_refuses_to_go_back(log: SmallLog, witness: Witness, si
 _KILLED_BEFORE_ANSWERING = """
 import os, signal, sys
 from pathlib import Path
+from typing import Any
 from ledger.witness import keys
 from ledger.witness.state import State
 from ledger.witness.witness import Witness
@@ -131,6 +137,36 @@ def test_killed_between_the_disk_and_the_answer(log: SmallLog, tmp_path: Path) -
     assert {one.at for one in found} == {2}
     assert witness.add_checkpoint(log.fork(3).body(0, 7)).status == 409
     witness.state.close()
+
+
+class FailingCommits:
+    """A connection whose next commits fail, as on a full disk."""
+
+    def __init__(self, real: sqlite3.Connection, failures: int) -> None:
+        self._real, self._failures = real, failures
+
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        if statement == "COMMIT" and self._failures:
+            self._failures -= 1
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._real.execute(statement, *arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_what_could_not_be_written_is_not_cosigned(
+    log: SmallLog, witness: Witness, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = WitnessClient(f"http://{listener.host}:{listener.port}", vkeys=witness.keys.vkeys)
+    client.cosign(log.note(5), known_size=0, prove=log.proof)
+    monkeypatch.setattr(witness.state, "_connection", FailingCommits(witness.state._connection, 1))
+
+    with pytest.raises(WitnessUnavailable):
+        client.cosign(log.note(9), known_size=5, prove=log.proof)
+
+    assert witness.state.held(ORIGIN).size == 5
+    assert client.cosign(log.note(9), known_size=5, prove=log.proof).lines
 
 
 def test_the_store_is_written_through(witness: Witness) -> None:
