@@ -15,8 +15,13 @@ def advance_later() -> None:
 
 
 def send_chain_records_later() -> None:
-    """Wake the pass that carries grants, revocations and totals to the chain."""
+    """Wake the pass that carries grants and totals to the chain."""
     transaction.on_commit(lambda: _wake("ledger.send_chain_records"))
+
+
+def send_revocations_later() -> None:
+    """Wake the pass that carries revocations; its queue is emptied before every other."""
+    transaction.on_commit(lambda: _wake("ledger.send_revocations"))
 
 
 def _wake(task: str) -> None:

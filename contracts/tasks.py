@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from contracts.actions import lifecycle, meters
+from contracts.actions import chain_following, lifecycle, meters
 
 
 @shared_task(name="contracts.expire_reservations")
@@ -15,3 +15,9 @@ def expire_reservations() -> None:
 def advance_contracts() -> None:
     """Move contracts on: funded, effective, exhausted, expired, closed; issue statements that are due."""
     lifecycle.advance()
+
+
+@shared_task(name="contracts.follow_chain_events")
+def follow_chain_events() -> None:
+    """Make contracts follow what the chain reports of their grants."""
+    chain_following.follow_chain_events()

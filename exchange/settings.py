@@ -9,6 +9,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
+from kombu import Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -23,9 +24,21 @@ REDIS_URL = env.str("REDIS_URL")
 CHAIN_RPC_URL = env.str("CHAIN_RPC_URL", default="")  # no chain configured is a legal state
 CHAIN_CONTRACT_ADDRESS = env.str("CHAIN_CONTRACT_ADDRESS", default="")  # empty: the newest one we deployed
 CHAIN_CONFIRMATIONS = env.int("CHAIN_CONFIRMATIONS", default=0)
+# Addresses that seal the chain's blocks (QBFT, IBFT 2.0). With them, verifiers demand proof of the chain's state.
+CHAIN_VALIDATORS = env.list("CHAIN_VALIDATORS", default=[])
+CHAIN_MAX_GAS_PRICE_GWEI = env.int("CHAIN_MAX_GAS_PRICE_GWEI", default=500)  # the most a transaction ever offers
+CHAIN_DOWN_LIMIT_SECONDS = env.int("CHAIN_DOWN_LIMIT_SECONDS", default=4 * 3600)  # then nothing new is authorized
+CHAIN_KNOWN_ADDRESSES = env.list("CHAIN_KNOWN_ADDRESSES", default=[])  # administrators and senders besides our own keys
+# Operations whose runs stand in the chain's total before they start, and how many units one lease takes.
+METER_ON_CHAIN_BEFORE = env.list("METER_ON_CHAIN_BEFORE", default=["aligned_statistics"])
+METER_LEASE_UNITS = env.int("METER_LEASE_UNITS", default=100)
 # Key files of the exchange itself (documents and direct chain records) and of its log (checkpoints and anchors).
 EXCHANGE_KEY_FILE = Path(env.str("EXCHANGE_KEY_FILE", default=str(RUN_DIR / "exchange" / "exchange.key.json")))
 LOG_KEY_FILE = Path(env.str("LOG_KEY_FILE", default=str(RUN_DIR / "exchange" / "log.key.json")))
+# Sends revocations, so that they never wait behind a stuck grant; where it is missing, the exchange's key does.
+REVOCATION_KEY_FILE = Path(
+    env.str("REVOCATION_KEY_FILE", default=str(EXCHANGE_KEY_FILE.parent / "revocation.key.json"))
+)
 LOG_ORIGIN = env.str("LOG_ORIGIN", default="hengshu.example/ledger/2026")
 LOG_WITNESS_QUORUM = env.int("LOG_WITNESS_QUORUM", default=0)  # how many cosignatures verifiers are told to ask for
 LOG_WITNESS_PATIENCE_SECONDS = env.int("LOG_WITNESS_PATIENCE_SECONDS", default=30)
@@ -228,7 +241,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,
     "interval_start": 0,
     "interval_step": 0,
+    "queue_order_strategy": "priority",  # the first of CELERY_TASK_QUEUES first
 }
+# Revocations have a queue of their own, which every worker empties first; a worker of their own is better still.
+CELERY_TASK_QUEUES = [Queue("revocations"), Queue("celery")]
+CELERY_TASK_DEFAULT_QUEUE = "celery"
+CELERY_TASK_ROUTES = {"ledger.send_revocations": {"queue": "revocations"}}
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True
@@ -245,6 +263,9 @@ CELERY_BEAT_SCHEDULE = {
     "witnesses": {"task": "ledger.ask_witnesses", "schedule": 1.0},
     "anchor": {"task": "ledger.anchor_checkpoints", "schedule": 3.0},
     "chain-records": {"task": "ledger.send_chain_records", "schedule": 3.0},
+    "revocations": {"task": "ledger.send_revocations", "schedule": 1.0, "options": {"expires": 5}},
+    "chain-events": {"task": "ledger.read_chain_events", "schedule": 2.0, "options": {"expires": 5}},
+    "follow-chain": {"task": "contracts.follow_chain_events", "schedule": 2.0, "options": {"expires": 5}},
     "expire-reservations": {"task": "contracts.expire_reservations", "schedule": 10.0},
     "advance-contracts": {"task": "contracts.advance_contracts", "schedule": 2.0},
     "advance-computations": {"task": "compute.advance_computations", "schedule": 2.0},

@@ -63,3 +63,10 @@ class LogKeyDiffers(DomainError):
 
     code = "LOG_KEY_DIFFERS"
     status = 503
+
+
+class ChainDownTooLong(DomainError):
+    """The chain was last seen longer ago than CHAIN_DOWN_LIMIT_SECONDS; nothing new is authorized until it is back."""
+
+    code = "CHAIN_DOWN_TOO_LONG"
+    status = 503

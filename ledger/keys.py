@@ -20,6 +20,16 @@ def exchange_keys() -> KeyFile:
     return _load(str(settings.EXCHANGE_KEY_FILE))
 
 
+def revocation_keys() -> KeyFile:
+    """The keys whose account sends revocations and voids; the exchange's own where it has no file for them.
+
+    Anyone may carry a revocation: the owner's signature is inside. An account of its own keeps a stuck
+    grant, whose nonce comes first, from holding it up.
+    """
+    path = Path(settings.REVOCATION_KEY_FILE)
+    return _load(str(path)) if path.exists() else exchange_keys()
+
+
 def log_vkey(origin: str = "") -> str:
     """The vkey string under which a log's checkpoints verify; the first log's unless told."""
     return notes.vkey(origin or settings.LOG_ORIGIN, log_keys().document.public_key())

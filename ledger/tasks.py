@@ -4,7 +4,7 @@ import logging
 
 from celery import shared_task
 
-from ledger.actions import anchoring, chain_records, log, witnessing
+from ledger.actions import anchoring, chain_events, chain_records, log, witnessing
 from ledger.errors import LogBehindSignedCheckpoint, LogKeyDiffers, SignedCheckpointMissing
 
 logger = logging.getLogger(__name__)
@@ -35,3 +35,15 @@ def anchor_checkpoints() -> None:
 def send_chain_records() -> None:
     """Carry grants, revocations and usage totals to the chain."""
     chain_records.send_chain_records()
+
+
+@shared_task(name="ledger.send_revocations")
+def send_revocations() -> None:
+    """Carry revocations and voids to the chain, on a queue of their own."""
+    chain_records.send_revocations()
+
+
+@shared_task(name="ledger.read_chain_events")
+def read_chain_events() -> None:
+    """Write confirmed events of the contract into the log."""
+    chain_events.read_chain_events()

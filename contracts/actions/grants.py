@@ -19,7 +19,7 @@ from exchange.members.states import KeyPurpose
 from ledger import actions as ledger
 from ledger.actions import deployments
 from ledger.kinds import EntryKind
-from ledger.models import ChainDeployment, ChainRecordState
+from ledger.models import ChainDeployment, ChainEvent, ChainRecordState
 from ledger.proofs import grants
 from ledger.proofs.errors import VerificationError
 
@@ -130,16 +130,22 @@ def follow_chain(contract: Contract) -> bool:
     standing = set()
     for found in Grant.objects.filter(contract=contract).exclude(state=GrantState.REVOKED.value):
         record = ledger.chain_record(found.record_key)
-        confirmed = record is not None and record.state == ChainRecordState.CONFIRMED
+        # One that its provider sent to the chain itself has no record of ours, only the chain's own word.
+        confirmed = _was_granted(found) if record is None else record.state == ChainRecordState.CONFIRMED
         state = GrantState.ACTIVE if confirmed else GrantState.PENDING
         if found.state != state:
             found.state = state.value
-            found.confirmed_at = record.confirmed_at if record is not None and confirmed else None
+            found.confirmed_at = (timezone.now() if record is None else record.confirmed_at) if confirmed else None
             found.save(update_fields=["state", "confirmed_at"])
         if confirmed:
             standing.add(found.organization_id)
     providers = set(contract.parties.filter(role="provider").values_list("organization_id", flat=True))
     return providers <= standing
+
+
+def _was_granted(found: Grant) -> bool:
+    events = ChainEvent.objects.filter(deployment=deployments.current_deployment(), name="Granted")
+    return events.filter(arguments__id=found.grant_id).exists()
 
 
 def _check_may_grant(contract: Contract, by: Membership, *, address: str) -> None:

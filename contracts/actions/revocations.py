@@ -121,4 +121,4 @@ def _revoke_grant(contract: Contract, by: Membership, signature: str) -> None:
     )
     found.state = GrantState.REVOKED.value
     found.save(update_fields=["state"])
-    schedule.send_chain_records_later()
+    schedule.send_revocations_later()

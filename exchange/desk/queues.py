@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from compute import queues as compute_queues
 from contracts.models import Account, Contract
@@ -15,7 +16,8 @@ from contracts.states import FUNDABLE, ContractState
 from exchange.members.models import Membership, Organization, SigningKey
 from exchange.members.permissions import Permission, has_permission
 from ledger import publication
-from ledger.models import AnchorAttempt, ChainRecord, ChainRecordState, Log, Pending
+from ledger.actions import chain_alarms
+from ledger.models import AnchorAttempt, ChainRecord, Log, Pending
 from listings.models import Product
 from listings.states import ProductState
 
@@ -114,9 +116,7 @@ def alarms() -> list[str]:
     log = Log.objects.current()
     if log is not None and log.alarm:
         found.append(log.alarm)
-    if ChainRecord.objects.filter(state=ChainRecordState.FAILED).exists():
-        found.append("chain_record_failed")
-    return found
+    return found + [alarm.value for alarm in chain_alarms.chain_alarms(now=timezone.now())]
 
 
 def health(*, now: datetime) -> dict[str, Any]:

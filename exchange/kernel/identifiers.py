@@ -1,5 +1,6 @@
 """References that leave the database: ULIDs, URNs, and numbers that carry a check character."""
 
+import hashlib
 import re
 import secrets
 import time
@@ -24,7 +25,15 @@ def new_ulid(
     Source: the ULID specification, https://github.com/ulid/spec.
     """
     moment = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
-    value = (moment << 80) | int.from_bytes(randomness(10), "big")
+    return _spell((moment << 80) | int.from_bytes(randomness(10), "big"))
+
+
+def ulid_of(text: str) -> str:
+    """A reference in the form of a ULID that follows from a text: the first 128 bits of its SHA-256."""
+    return _spell(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big"))
+
+
+def _spell(value: int) -> str:
     return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -5, -5))
 
 

@@ -1,7 +1,7 @@
 """Which contract on which chain the log is anchored in. A chain is optional; without one, anchors wait.
 
-The exchange keeps two chain keys: the log's key sends anchors, the exchange's key sends direct records
-and administers the contract. A stuck anchor therefore never holds up a revocation.
+The exchange keeps three chain keys: the log's key sends anchors, the exchange's key sends grants and totals
+and administers the contract, a third sends revocations. Nothing stuck therefore ever holds up a revocation.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 
 from exchange.kernel.errors import DomainError
+from ledger import keys as own_keys
 from ledger.actions import log as open_log
 from ledger.backends.base import ZERO_ADDRESS, ChainIdentity, LedgerBackend
 from ledger.chain import artifact
@@ -84,7 +85,7 @@ def deploy(*, backend: LedgerBackend, anchor: Any, record: Any) -> ChainDeployme
         has another genesis and gets a new epoch.
     """
     identity = backend.identity()
-    for keys in (anchor, record):
+    for keys in (anchor, record, own_keys.revocation_keys()):
         backend.fund(keys.chain_address)
     if settings.CHAIN_CONTRACT_ADDRESS:
         return _adopt(backend, identity, typed_data.checksum_address(settings.CHAIN_CONTRACT_ADDRESS))

@@ -122,7 +122,7 @@ class EVMBackend(LedgerBackend):
                 "toBlock": to_block,
             }
             logs = sorted(self._web3.eth.get_logs(place), key=lambda log: (log["blockNumber"], log["logIndex"]))
-            kinds = {bytes(event().topic): event() for event in self._contract(address).events}
+            kinds = {bytes.fromhex(event().topic[2:]): event() for event in self._contract(address).events}
             return [_event(kinds[bytes(log["topics"][0])].process_log(log)) for log in logs]
 
         return _guarded(read)

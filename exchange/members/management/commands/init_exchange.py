@@ -30,7 +30,12 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for name, path in (("exchange", settings.EXCHANGE_KEY_FILE), ("log", settings.LOG_KEY_FILE)):
+        files = (
+            ("exchange", settings.EXCHANGE_KEY_FILE),
+            ("log", settings.LOG_KEY_FILE),
+            ("revocation", settings.REVOCATION_KEY_FILE),
+        )
+        for name, path in files:
             if not Path(path).exists():
                 keyfiles.save(keyfiles.generate(name), Path(path))
         organization = organizations.found_exchange(
@@ -44,3 +49,4 @@ class Command(BaseCommand):
         self.stdout.write(f"chain address {exchange_keys().chain_address}")
         self.stdout.write(f"log key       {ledger_keys.log_vkey()}")
         self.stdout.write(f"log address   {ledger_keys.log_keys().chain_address}")
+        self.stdout.write(f"revocation address {ledger_keys.revocation_keys().chain_address}")
