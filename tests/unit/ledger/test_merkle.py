@@ -145,7 +145,8 @@ def test_every_inclusion_up_to_130_verifies_and_no_changed_one_does():
             merkle.verify_inclusion(**claim)
             for steps in spoilt(path):
                 assert refuses(merkle.verify_inclusion, **claim | {"path": steps}), (index, size, steps)
-            for lie in ({"leaf_hash": WRONG}, {"root": WRONG}, {"index": size}, {"size": index}):
+            longer = {"path": [*path, WRONG], "root": merkle.node_hash(WRONG, root(size))}
+            for lie in (longer, {"leaf_hash": WRONG}, {"root": WRONG}, {"index": size}, {"size": index}):
                 assert refuses(merkle.verify_inclusion, **claim | lie), (index, size, lie)
 
 
@@ -179,6 +180,7 @@ def test_every_consistency_up_to_130_verifies_and_no_changed_one_does():
                 {"old_root": root(new_size), "new_root": root(old_size)},
                 {"old_size": new_size, "new_size": old_size},
                 {"old_size": 0},
+                {"proof": []},
                 {"old_size": new_size},
                 {"new_size": old_size},
             ):
