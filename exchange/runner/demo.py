@@ -4,8 +4,6 @@ import json
 import os
 import resource
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from exchange.kernel.errors import DomainError
-from exchange.runner import checks, embedded, tables
+from exchange.runner import checks, tables
 from exchange.runner.parties import StepFailed
 from exchange.runner.stack import Stack
 from exchange.runner.story import Story
@@ -43,18 +41,10 @@ def start(stack: Stack, clock: Clock) -> None:
     stack.start_stores()
     web = stack.launch_web()
     accounts = _accounts_file(stack)
-    command = [sys.executable, "-m", "exchange.runner.prepare", "--accounts", str(accounts)]
-    finished = subprocess.run(
-        command,
-        env={**os.environ, **stack.environment},
-        cwd=embedded.PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    accounts.unlink()
-    if finished.returncode != 0:
-        raise StartFailed(f"preparing the exchange failed:\n{finished.stderr[-2000:]}")
+    try:
+        stack.prepare("--accounts", str(accounts))
+    finally:
+        accounts.unlink()
     clock.say("tables, keys and the on-chain contract are there")
     stack.start_exchange(web)
     clock.say(f"first page at {stack.url}/")
@@ -194,6 +184,8 @@ def _verdict(stack: Stack, story: Story, clock: Clock) -> dict[str, Any]:
         and summary["receipts_verified"]
         and summary["statements_agree"]
         and summary["anchored"]
+        and summary["witnessed"]
+        and summary["proven_on_chain"]
         and len(set(verdict["node_pids"])) == len(MEMBERS)
     )
     return verdict

@@ -38,12 +38,14 @@ class Parties:
         command = [str(_BIN / "hengshu"), "--json", "--home", str(home), "--url", self.stack.url, *arguments]
         return _run(command, cwd=self.stack.member(member.code), stdin=stdin)
 
-    def verify(self, member: Member, receipt: Path) -> bool:
-        """Run `hengshu verify` on a receipt with no address of any exchange; whether it accepts."""
+    def verify(self, member: Member, receipt: Path) -> dict[str, str]:
+        """Run `hengshu verify` on a receipt with no address of any exchange; each check's answer, {} if refused."""
         home = self.stack.member(member.code) / "client"
         command = [str(_BIN / "hengshu"), "--json", "--home", str(home), "verify", str(receipt)]
         finished = subprocess.run(command, capture_output=True, env=_environment(), timeout=_SECONDS, check=False)
-        return finished.returncode == 0
+        if finished.returncode != 0:
+            return {}
+        return {check["name"]: check["status"] for check in json.loads(finished.stdout)["checks"]}
 
     def node_cli(self, member: Member, *arguments: str) -> Any:
         """Run `hengshu-node` on a member's node directory; the JSON it prints."""

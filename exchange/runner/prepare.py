@@ -1,9 +1,11 @@
 """Steps that need the exchange's own code and database, run once in a process of their own before it serves.
 
-    python -m exchange.runner.prepare [--accounts FILE]
+    python -m exchange.runner.prepare --accounts FILE
+    python -m exchange.runner.prepare --witnesses FILE
 
-Creates the tables, the exchange's key files and the on-chain contract; every step may be repeated.
-`--accounts` names a JSON list of demo people to create; passwords come with it and stay in the process.
+The first creates the tables, the exchange's key files and the on-chain contract; every step may be repeated.
+It names a JSON list of demo people to create; passwords come with it and stay in the process. The second
+admits witnesses: a JSON list of name, vkey and url.
 """
 
 import json
@@ -18,6 +20,10 @@ from django.core.management import call_command
 def main(arguments: list[str]) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
     django.setup()
+    if arguments[:1] == ["--witnesses"]:
+        for one in json.loads(Path(arguments[1]).read_text()):
+            call_command("witness", "admit", one["name"], one["vkey"], one["url"], verbosity=0)
+        return
     call_command("migrate", interactive=False, verbosity=0)
     call_command("init_exchange", verbosity=0)
     call_command("deploy_ledger", verbosity=0)

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exchange.runner import embedded, supervisor
-from exchange.runner.supervisor import Process, Supervisor
+from exchange.runner.supervisor import Process, StartFailed, Supervisor
 
 _LONGEST_SOCKET_PATH = 100  # the kernel allows 107 bytes
 
@@ -87,6 +88,23 @@ class Stack:
             batch.append(Process("chain", command, supervisor.port_answers(self.ports["chain"])))
         self.supervisor.start(*batch)
 
+    def prepare(self, *arguments: str) -> None:
+        """Run steps of `exchange.runner.prepare` in a process of their own.
+
+        Raises:
+            StartFailed: with the end of what it printed.
+        """
+        finished = subprocess.run(
+            [sys.executable, "-m", "exchange.runner.prepare", *arguments],
+            env={**os.environ, **self.environment},
+            cwd=embedded.PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if finished.returncode != 0:
+            raise StartFailed(f"preparing the exchange failed:\n{finished.stderr[-2000:]}")
+
     def launch_web(self) -> Process:
         """Start the web process; its code takes two seconds to load, in which others make the tables."""
         bind = f"127.0.0.1:{self.ports['web']}"
@@ -133,6 +151,7 @@ class Stack:
         self.ports = {"web": supervisor.free_ports(1, start=web)[0]}
         self.ports["chain"] = supervisor.free_ports(1, start=wanted.get("chain", 18545))[0]
         self.ports["engines"] = supervisor.free_ports(50, start=wanted.get("engines", 21000))[0]
+        self.ports["witnesses"] = supervisor.free_ports(5, start=wanted.get("witnesses", 21100))[0]
         path.write_text(json.dumps(self.ports))
 
     def _environment(self) -> dict[str, str]:
@@ -148,6 +167,7 @@ class Stack:
             "RUN_DIR": str(self.directory),
             "PUBLIC_URL": self.url,
             "EMAIL_URL": "consolemail://",
+            "LOG_WITNESS_QUORUM": "3",  # of the five nodes
             "LOGIN_RATE": "600/min",
             "LOGIN_ADDRESS_RATE": "600/min",  # the whole cast signs in from one address
             "PYTHONUNBUFFERED": "1",

@@ -36,6 +36,7 @@ class Deal:
     equals_reference: bool = False
     state: str = ""
     receipt_verified: bool = False
+    checks: dict[str, str] = field(default_factory=dict)
     statement_agrees: bool = False
 
 
@@ -49,6 +50,7 @@ class Story:
     parties: Parties = field(init=False)
     organizations: dict[str, dict[str, Any]] = field(default_factory=dict)
     commitments: dict[str, str] = field(default_factory=dict)
+    witnesses: dict[str, dict[str, str]] = field(default_factory=dict)
     products: dict[str, dict[str, Any]] = field(default_factory=dict)
     deals: list[Deal] = field(default_factory=list)
     anchored: bool = False
@@ -93,6 +95,8 @@ class Story:
             "receipts_verified": bool(self.deals) and all(deal.receipt_verified for deal in self.deals),
             "statements_agree": bool(self.deals) and all(deal.statement_agrees for deal in self.deals),
             "anchored": self.anchored,
+            "witnessed": self._all_checked("cosignatures"),
+            "proven_on_chain": self._all_checked("chain") and self._all_checked("grants"),
             "products": [product["ref"] for product in self.products.values()],
         }
 
@@ -113,6 +117,7 @@ class Story:
         self.say("2  five data nodes: each its own process, directory, keys and engine port")
         self._each(MEMBERS, self._set_up_node)
         self.stack.supervisor.start(*(self.stack.node(one.code) for one in MEMBERS))
+        self._admit_witnesses()
 
     def register_products(self) -> None:
         """Providers submit specifications; two officers review and certify; the product is listed."""
@@ -192,7 +197,8 @@ class Story:
         deal.equals_reference = opened["cells"] == expected
         receipt = self.stack.member("bank") / f"receipt-{deal.computation}.json"
         self._fetch_receipt(bank, deal, receipt)
-        deal.receipt_verified = self.parties.verify(bank, receipt)
+        deal.checks = self.parties.verify(bank, receipt)
+        deal.receipt_verified = bool(deal.checks)
         verdict = "equal to the clear-text reference" if deal.equals_reference else "DIFFERENT from the reference"
         self.say(f"     {deal.cells} cells, {verdict}; receipt {'holds' if deal.receipt_verified else 'DOES NOT HOLD'}")
 
@@ -207,6 +213,10 @@ class Story:
         self.anchored = all(self._is_anchored(deal) for deal in self.deals)
         state = "anchored" if self.anchored else "NOT anchored"
         self.say(f"     statements {'agree' if all(d.statement_agrees for d in self.deals) else 'DIFFER'}; log {state}")
+
+    def _all_checked(self, question: str) -> bool:
+        """Whether the bank's own machine answered this question with PASS for every receipt."""
+        return bool(self.deals) and all(deal.checks.get(question) == "PASS" for deal in self.deals)
 
     # --- steps ---------------------------------------------------------------------------------------
 
@@ -238,6 +248,13 @@ class Story:
             *("--chain-rpc", self.stack.environment["CHAIN_RPC_URL"]),
             *("--engine-port", str(self.stack.ports["engines"] + one.port_offset), "--poll-milliseconds", "300"),
         )
+        port = self.stack.ports["witnesses"] + MEMBERS.index(one)
+        enabled = self.parties.node_cli(one, "witness", "enable", "--port", str(port))
+        self.witnesses[one.code] = {
+            "name": f"{one.code}/witness",
+            "vkey": enabled["keys"][0],
+            "url": f"http://{enabled['address']}",
+        }
         table = self.world.tables.get(one.code)
         if table is not None:
             data, schema = table.write(self.stack.member(one.code) / "source")
@@ -245,6 +262,14 @@ class Story:
                 one, "dataset", "add", str(data), "--name", table.dataset, "--schema", str(schema)
             )
             self.commitments[one.code] = added["commitment"]
+
+    def _admit_witnesses(self) -> None:
+        """The operator asks the nodes to cosign; the bank compares the new policy by a second way and pins it."""
+        path = self.stack.directory / "exchange" / "witnesses.json"
+        path.write_text(json.dumps([self.witnesses[one.code] for one in MEMBERS]))
+        self.stack.prepare("--witnesses", str(path))
+        self.parties.cli(member("bank"), "policy", "fetch", "--replace")
+        self.say("     the nodes are witnesses of the log, too: three of five must cosign a checkpoint")
 
     def _grant(self, one: Member, deal: Deal) -> None:
         self.parties.cli(one, "contract", "grant", deal.ref, "--yes")
