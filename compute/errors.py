@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from exchange.kernel.errors import DomainError
+from exchange.kernel.errors import DomainError, NotFound
 
 
 class RequestInvalid(DomainError):
@@ -182,3 +182,16 @@ END_SENTENCES: Mapping[str, str] = {
     "REQUEST_EXPIRED": "The request ran out before every step was taken; the quota is back. Make a new request.",
     "PARTIES_NOT_READY": "A party's node was not ready in time; the quota is back. Ask again when all are online.",
 }
+
+
+class TraceReferenceInvalid(DomainError):
+    """What was asked for is no digest, reference, URN or number."""
+
+    code = "TRACE_REFERENCE_INVALID"
+    status = 400
+
+
+class TraceNotFound(NotFound):
+    """Nothing by this digest or reference that the asker may see."""
+
+    code = "TRACE_NOT_FOUND"

@@ -6,7 +6,7 @@ doubled or late changes nothing, because every step is decided by these rows.
 """
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q
 from django.utils import timezone
 
 from compute.querysets import (
@@ -72,7 +72,10 @@ class Computation(models.Model):
                 name="computation_review_whole",
             ),
         ]
-        indexes = [models.Index(fields=["state", "deadline"], name="computation_due")]
+        indexes = [
+            models.Index(fields=["state", "deadline"], name="computation_due"),
+            models.Index(fields=["request_digest"], name="computation_by_request"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.ref} {self.state}"
@@ -107,6 +110,7 @@ class Consent(models.Model):
                 name="consent_whole",
             ),
         ]
+        indexes = [models.Index(fields=["digest"], name="consent_by_digest")]
 
     def __str__(self) -> str:
         return f"consent to {self.computation_id}: {self.state}"
@@ -159,7 +163,10 @@ class NodeTask(models.Model):
                 condition=~Q(state="submitted") | Q(report__isnull=False), name="task_submitted_has_report"
             ),
         ]
-        indexes = [models.Index(fields=["organization", "state"], name="task_of_node")]
+        indexes = [
+            models.Index(fields=["organization", "state"], name="task_of_node"),
+            models.Index(fields=["report_digest"], name="task_by_report"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.ref} {self.state}"
@@ -181,6 +188,7 @@ class SealedPart(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(digest__regex=_HEX64), name="part_digest")]
+        indexes = [models.Index(fields=["digest"], name="part_by_digest")]
 
     def __str__(self) -> str:
         return f"part of task {self.task_id}"
@@ -206,6 +214,7 @@ class Result(models.Model):
             ),
             models.UniqueConstraint(fields=["number"], condition=~Q(number=""), name="result_number_once"),
         ]
+        indexes = [models.Index(Func(F("receipt"), function="sha256"), name="result_by_receipt")]
 
     def __str__(self) -> str:
         return f"result of {self.computation_id}"

@@ -3,10 +3,13 @@
 from django.urls import path
 
 from compute import views
+from compute.trace import pages as trace
 
 app_name = "compute"
 
 urlpatterns = [
+    path("trace/", trace.search, name="trace"),
+    path("trace/<str:reference>/", trace.show, name="trace-of"),
     path("computations/", views.computation_list, name="list"),
     path("computations/new/<str:contract>/", views.request_builder, name="builder"),
     path("computations/<str:ref>/", views.computation_detail, name="detail"),

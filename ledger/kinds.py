@@ -70,6 +70,7 @@ class EntryKind(StrEnum):
     COMPUTATION_FAILED = "computation.failed"
     RESULT_ACCEPTED = "result.accepted"
     RESULT_RELEASED = "result.released"
+    RESULT_DELIVERED = "result.delivered"
     RESULT_WITHHELD = "result.withheld"
     # the exchange itself
     POLICY_PUBLISHED = "policy.published"

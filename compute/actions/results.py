@@ -13,7 +13,7 @@ from compute.models import Computation, ReceiptSerial, Result, SealedPart
 from compute.protocol import documents, shapes
 from compute.states import ComputationState, TaskState
 from contracts.actions import meters
-from contracts.models import UsageRecord
+from contracts.models import Grant, UsageRecord
 from exchange.kernel import identifiers
 from exchange.kernel.errors import DomainError, PermissionRefused
 from exchange.members.exchange_keys import exchange_keys, exchange_organization
@@ -112,7 +112,7 @@ def write_receipt(*, computation: Computation, now: datetime) -> bytes | None:
         return bytes(result.receipt)
     entries = _entries(locked)
     try:
-        evidence = ledger.evidence(entries)
+        evidence = ledger.evidence(entries, grants=_grants(locked))
     except NotYetSealed:
         return None
     if evidence["anchor"] is None and needs_chain(locked):
@@ -186,6 +186,36 @@ def parts_of(computation: Computation, *, by: Membership) -> list[SealedPart]:
     return list(parts.order_by("task__rank"))
 
 
+@transaction.atomic
+def deliver(computation: Computation, *, by: Membership) -> list[SealedPart]:
+    """Hand the sealed parts to the buyer, and log each part's first retrieval.
+
+    The entry is written before the bytes leave: what may have arrived is on record. What the buyer does with
+    them afterwards, it does on its own machine, and the exchange does not know.
+
+    Raises:
+        PermissionRefused, NotReleased: as `parts_of`.
+    Idempotent: one entry for each part and receiver.
+    """
+    found = parts_of(computation, by=by)
+    for part in found:
+        ledger.record(
+            kind=EntryKind.RESULT_DELIVERED,
+            subject=computation.urn,
+            issuer=exchange_organization().urn,
+            payload={
+                "computation": computation.urn,
+                "contract": computation.contract.urn,
+                "task": part.task.urn,
+                "part_digest": part.digest,
+                "receiver": by.organization.urn,
+                "role": str(by.role),
+            },
+            key=f"result-delivered:{part.task.ref}:{by.organization.ref}",
+        )
+    return found
+
+
 def needs_chain(computation: Computation) -> bool:
     """Whether evidence must be on the chain: the contract says so, and this exchange has a chain."""
     return bool(settings.CHAIN_RPC_URL) and computation.contract.terms["evidence"]["chain"] == "required"
@@ -205,6 +235,21 @@ def _entries(computation: Computation) -> list[Entry]:
         EntryKind.SETTLEMENT_CHARGED,
     ]
     return list(Entry.objects.about(computation.urn).filter(kind__in=wanted))
+
+
+def _grants(computation: Computation) -> list[dict[str, str]]:
+    """What the chain is asked to prove of the contract's grants; nothing where none are needed."""
+    if not needs_chain(computation):
+        return []
+    found = Grant.objects.filter(contract=computation.contract)
+    return [
+        {
+            "grant_id": grant.grant_id,
+            "signer": grant.document["grantor"],
+            "terms_digest": computation.contract.terms_digest,
+        }
+        for grant in found
+    ]
 
 
 def _charge(computation: Computation) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from compute.api import nodes, views
+from compute.trace.api import TraceView
 
 app_name = "compute-api"
 
@@ -14,5 +15,6 @@ urlpatterns = [
     path("computations/<str:ref>/withdraw/", views.WithdrawView.as_view(), name="withdraw"),
     path("computations/<str:ref>/result/", views.ResultView.as_view(), name="result"),
     path("computations/<str:ref>/receipt/", views.ReceiptView.as_view(), name="receipt"),
+    path("trace/<str:reference>/", TraceView.as_view(), name="trace"),
     path("nodes/<str:verb>/", nodes.NodeView.as_view(), name="node"),
 ]

@@ -90,7 +90,7 @@ class ResultView(APIView):
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, ref: str) -> Response:
         computation = access_computation(ref, by=membership_of(request))
-        released = results.parts_of(computation, by=acting_membership(request))
+        released = results.deliver(computation, by=acting_membership(request))
         parts: list[dict[str, Any]] = [
             {
                 "rank": part.task.rank,

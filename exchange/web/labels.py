@@ -439,6 +439,7 @@ ENTRY_KINDS: Words = {
     "computation.failed": _("Computation failed"),
     "result.accepted": _("Result accepted"),
     "result.released": _("Result released"),
+    "result.delivered": _("Result handed to its receiver"),
     "result.withheld": _("Result withheld"),
     "policy.published": _("Policy published"),
     "staff.viewed": _("Viewed by staff"),
