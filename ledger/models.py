@@ -290,6 +290,7 @@ class ChainDeployment(models.Model):
     epoch = models.PositiveIntegerField(unique=True)
     first_size = models.BigIntegerField(default=0)
     events_through = models.BigIntegerField(default=0)  # the last block whose events are in the log
+    seen_at = models.DateTimeField(null=True)  # the last look that found this chain and this contract
     created = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -301,6 +302,12 @@ class ChainDeployment(models.Model):
 
     def __str__(self) -> str:
         return f"epoch {self.epoch} on chain {self.chain_id}"
+
+    @property
+    def urn(self) -> str:
+        """The contract's name in the log; it follows from chain, genesis and address, so anyone can work it out."""
+        place = f"{self.chain_id} {self.genesis_hash} {self.contract_address}"
+        return identifiers.make_urn("chain", identifiers.ulid_of(place))
 
 
 class AttemptState(models.TextChoices):
@@ -349,6 +356,8 @@ class Anchor(models.Model):
     block_hash = models.CharField(max_length=66)
     transaction_hash = models.CharField(max_length=66)
     confirmed_at = models.DateTimeField(default=timezone.now)
+    # What proves it offline, kept because chain nodes forget old state; None where the chain offers no proofs.
+    proof = models.JSONField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["deployment", "log", "size"], name="anchor_once")]
@@ -416,6 +425,7 @@ class ChainEvent(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["deployment", "transaction_hash", "log_index"], name="chain_event_once"),
         ]
+        indexes = [models.Index(fields=["name", "id"], name="chain_event_name")]
         triggers = triggers.append_only()
 
     def __str__(self) -> str:

@@ -41,6 +41,23 @@ _PARTY = shapes.members(
     }
 )
 _LEARNED = shapes.members({"role": shapes.text(1, 80), "zh": shapes.text(1, 1000), "en": shapes.text(1, 2000)})
+_HEX_BYTES = shapes.pattern(r"0x([0-9a-f]{2})*", "bytes in hex with 0x")
+_CHAIN_EVIDENCE = shapes.members(
+    {
+        "header": _HEX_BYTES,
+        "account_proof": shapes.list_of(_HEX_BYTES, high=130),
+        "storage": shapes.list_of(
+            shapes.members(
+                {
+                    "slot": shapes.pattern(r"0x[0-9a-f]{64}", "a storage slot in hex"),
+                    "value": shapes.pattern(r"0x(0|[1-9a-f][0-9a-f]{0,63})", "a number in hex"),
+                    "proof": shapes.list_of(_HEX_BYTES, high=130),
+                }
+            ),
+            high=64,
+        ),
+    }
+)
 _ANCHOR = shapes.members(
     {
         "chain_id": shapes.integer(1),
@@ -50,17 +67,19 @@ _ANCHOR = shapes.members(
         "block_number": shapes.integer(0),
         "block_hash": shapes.pattern(r"(0x)?[0-9a-f]{64}", "a block hash in hex"),
         "transaction": shapes.pattern(r"(0x)?[0-9a-f]{64}", "a transaction hash in hex"),
-    }
+    },
+    optional={"evidence": _CHAIN_EVIDENCE},
 )
-ENTRY_PROOF = shapes.members(
-    {
-        "leaf": shapes.text(1, 4096),
-        "payload": shapes.anything,
-        "salt": shapes.pattern(r"([0-9a-f]{2}){16,32}", "16 to 32 bytes of hex"),
-        "index": shapes.integer(0),
-        "path": shapes.list_of(HEX64, high=64),
-    }
-)
+_ENTRY_MEMBERS: Mapping[str, shapes.Shape] = {
+    "leaf": shapes.text(1, 4096),
+    "payload": shapes.anything,
+    "salt": shapes.pattern(r"([0-9a-f]{2}){16,32}", "16 to 32 bytes of hex"),
+    "index": shapes.integer(0),
+    "path": shapes.list_of(HEX64, high=64),
+}
+ENTRY_PROOF = shapes.members(_ENTRY_MEMBERS)
+# An entry in another shard than the bundle's checkpoint carries that shard's own.
+_PLACED_ENTRY = shapes.members(_ENTRY_MEMBERS, optional={"checkpoint": lambda value, path: _check_note(value, path)})
 
 SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
     KEY_CARD: {
@@ -196,7 +215,7 @@ SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
                 "reports": shapes.list_of(shapes.anything, low=1, high=16),
             }
         ),
-        "entries": shapes.list_of(ENTRY_PROOF, low=1, high=64),
+        "entries": shapes.list_of(_PLACED_ENTRY, low=1, high=64),
         "checkpoint": lambda value, path: _check_note(value, path),
         "anchor": shapes.optional(_ANCHOR),
         "charge": shapes.members(
@@ -218,5 +237,5 @@ SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
 
 
 def _check_note(value: Any, path: str) -> None:
-    if not isinstance(value, str) or not 1 <= len(value) <= 16_384:
+    if not isinstance(value, str) or not 1 <= len(value) <= 262_144:
         raise refuse(path, "must be a signed note")

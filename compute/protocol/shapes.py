@@ -158,8 +158,9 @@ def map_of(shape: Shape, *, names: Shape, high: int = 64) -> Shape:
     return check
 
 
-def members(shapes: Mapping[str, Shape]) -> Shape:
-    """An object with exactly these members."""
+def members(shapes: Mapping[str, Shape], *, optional: Mapping[str, Shape] | None = None) -> Shape:
+    """An object with exactly these members, and any of the optional ones; those are left out, never null."""
+    known = {**shapes, **(optional or {})}
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, dict):
@@ -168,10 +169,10 @@ def members(shapes: Mapping[str, Shape]) -> Shape:
         for name in shapes:
             if name not in value:
                 raise refuse(dot + name, "is missing")
-        if len(value) != len(shapes):
+        if not set(value) <= set(known):
             raise refuse(path or "document", "has a member that this version does not know")
-        for name, shape in shapes.items():
-            shape(value[name], dot + name)
+        for name in value:
+            known[name](value[name], dot + name)
 
     return check
 

@@ -1,8 +1,10 @@
 """The ledger's verbs, in one place: `from ledger import actions as ledger`, then `ledger.record(...)`."""
 
 from ledger.actions.anchoring import anchor_for, anchor_pass, anchored_size, is_anchored
-from ledger.actions.chain_records import chain_record, send_chain_records, submit_chain_record
+from ledger.actions.chain_events import read_chain_events
+from ledger.actions.chain_records import chain_record, send_chain_records, send_revocations, submit_chain_record
 from ledger.actions.entries import erase, payload_of, record
+from ledger.actions.evidence import evidence
 from ledger.actions.keys import record_revocation, record_rotation
 from ledger.actions.log import seal
 from ledger.actions.proofs import (
@@ -10,7 +12,6 @@ from ledger.actions.proofs import (
     checkpoint_of,
     cosigned_note,
     entry_proof,
-    evidence,
     inclusion_proof,
     is_sealed,
     latest_checkpoint,
@@ -36,11 +37,13 @@ __all__ = [
     "is_sealed",
     "latest_checkpoint",
     "payload_of",
+    "read_chain_events",
     "record",
     "record_revocation",
     "record_rotation",
     "seal",
     "send_chain_records",
+    "send_revocations",
     "submit_chain_record",
     "trust_policy",
     "withdraw_witness",

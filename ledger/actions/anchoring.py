@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from exchange.kernel.errors import DomainError
 from ledger import keys as own_keys
-from ledger.actions import deployments, proofs
+from ledger.actions import chain_looks, chain_proofs, deployments, fees, witnessing
 from ledger.actions.proofs import anchor_document
 from ledger.backends.base import AnchoredRoot, ChainRefused, LedgerBackend, SignedTransaction, anchor_call
 from ledger.models import Anchor, AnchorAttempt, AttemptState, ChainDeployment, Checkpoint, Entry, Leaf, Log, Tile
@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS = (0.0, 0.05, 0.1, 0.25)
 REPLACE_AFTER = timedelta(seconds=30)
-FEE_STEP_PERCENT = 113  # geth wants at least 10 % more for the same nonce; rounding must not fall below
 _LOCK = 0x68656E6701  # "heng" and the duty's number: the advisory lock of this pass
 _OPEN = (AttemptState.PREPARED, AttemptState.SENT)
 
@@ -141,6 +140,7 @@ def _reconcile(chain: LedgerBackend, keys: Any, *, confirmations: int) -> Anchor
     # The chain is read before the log: a log that grows in between is never mistaken for one that lags.
     head = chain.anchored(deployment.contract_address)
     confirmed = head if not confirmations else chain.anchored(deployment.contract_address, confirmations=confirmations)
+    chain_looks.note(deployment)
     alarm = _compare(head)
     if alarm:
         return AnchorPass(AnchorOutcome.ALARM, anchored_size(), alarm)
@@ -148,11 +148,12 @@ def _reconcile(chain: LedgerBackend, keys: Any, *, confirmations: int) -> Anchor
     if log is None:
         return AnchorPass(AnchorOutcome.NOTHING_NEW)
     _note_confirmed(chain, deployment, confirmed)
-    target = proofs.newest_of(log)
+    target = witnessing.anchor_target(log)
     if target is None or target.size <= head.size:
         settled = (head.shard, head.size) == (confirmed.shard, confirmed.size)
         _close_attempts(chain, deployment, head)
-        if log.is_frozen and settled:
+        # A frozen log is done only at its final size: its last checkpoint may still wait for its witnesses.
+        if log.is_frozen and settled and confirmed.size == log.size:
             logger.warning("anchoring: log %s is frozen and anchored; the chain waits for open_shard", log.origin)
             return AnchorPass(AnchorOutcome.SHARD_NOT_OPEN, confirmed.size)
         outcome = AnchorOutcome.NOTHING_NEW if settled else AnchorOutcome.WAITING
@@ -215,9 +216,18 @@ def _note_confirmed(chain: LedgerBackend, deployment: ChainDeployment, confirmed
     if confirmed.size == 0 or (confirmed.shard, confirmed.size) == (1, deployment.first_size):
         return
     found = ours.filter(size=confirmed.size).first()
-    landed = chain.anchored_event(deployment.contract_address, size=confirmed.size)
+    # The shard is part of the question: another shard may have stood at the same size.
+    landed = chain.anchored_event(deployment.contract_address, size=confirmed.size, shard=confirmed.shard)
     if landed is None or (found is not None and found.block_hash == landed.block_hash):
         return
+    proof = chain_proofs.of_root(
+        chain,
+        deployment,
+        shard=confirmed.shard,
+        size=confirmed.size,
+        root=confirmed.root,
+        block_number=landed.block_number,
+    )
     with transaction.atomic():
         Anchor.objects.update_or_create(
             deployment=deployment,
@@ -229,6 +239,7 @@ def _note_confirmed(chain: LedgerBackend, deployment: ChainDeployment, confirmed
                 "block_hash": landed.block_hash,
                 "transaction_hash": landed.transaction_hash,
                 "confirmed_at": timezone.now(),
+                "proof": proof,
             },
         )
         deployment.attempts.filter(transaction_hash=landed.transaction_hash).update(
@@ -240,14 +251,21 @@ def _note_confirmed(chain: LedgerBackend, deployment: ChainDeployment, confirmed
 
 def _close_attempts(chain: LedgerBackend, deployment: ChainDeployment, head: AnchoredRoot) -> None:
     """Attempts whose effect is on the chain under another transaction need no more care."""
+    _leave_earlier_shards(deployment, head)
     done = deployment.attempts.filter(log=head.shard, new_size__lte=head.size)
     for attempt in done.filter(state__in=_OPEN):
         if chain.inclusion(attempt.transaction_hash) is None:
             _mark(attempt, AttemptState.LOST)
 
 
+def _leave_earlier_shards(deployment: ChainDeployment, head: AnchoredRoot) -> None:
+    """The contract takes nothing for a frozen shard any more: what was on its way there is lost."""
+    deployment.attempts.filter(log__lt=head.shard, state__in=_OPEN).update(state=AttemptState.LOST)
+
+
 def _resume(chain: LedgerBackend, deployment: ChainDeployment, head: AnchoredRoot, keys: Any) -> AnchorAttempt | None:
     """Carry the open attempt on; None when there is none left and a new one may be planned."""
+    _leave_earlier_shards(deployment, head)
     used = chain.nonce(keys.chain_address)
     for attempt in deployment.attempts.filter(log=head.shard, state__in=_OPEN).order_by("-pk"):
         landed = chain.inclusion(attempt.transaction_hash)
@@ -276,14 +294,16 @@ def _prepare(
         new_size=target.size,
         root=target.root,
         nonce=chain.nonce(keys.chain_address),
-        gas_price=chain.gas_price(),
+        gas_price=fees.first(chain),
     )
     return _persist(deployment, signed, log=target.log, old_size=head.size, new_size=target.size, root=target.root)
 
 
 def _replace(chain: LedgerBackend, deployment: ChainDeployment, attempt: AnchorAttempt, keys: Any) -> AnchorAttempt:
-    """The same step at the same nonce with a higher fee; whichever is mined, the step is done once."""
-    before = chain.gas_price_of(attempt.raw_transaction)
+    """The same step at the same nonce with a higher fee, up to the cap; whichever is mined, the step is done once."""
+    price = fees.raised(chain, chain.gas_price_of(attempt.raw_transaction))
+    if price is None:
+        return attempt
     signed = _sign(
         chain,
         deployment,
@@ -293,10 +313,8 @@ def _replace(chain: LedgerBackend, deployment: ChainDeployment, attempt: AnchorA
         new_size=attempt.new_size,
         root=attempt.root,
         nonce=attempt.nonce,
-        gas_price=max(chain.gas_price(), before * FEE_STEP_PERCENT // 100 + 1),
+        gas_price=price,
     )
-    if signed.transaction_hash == attempt.transaction_hash:
-        return attempt  # a chain without fees has nothing to raise
     with transaction.atomic():
         _mark(attempt, AttemptState.REPLACED)
         return _persist(

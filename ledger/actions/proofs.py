@@ -1,14 +1,14 @@
 """Reading evidence back: proofs of entries, checkpoints, and the trust policy to hold them against."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
 
 from ledger import keys
+from ledger.actions import chain_proofs
 from ledger.actions import entries as entry_actions
 from ledger.errors import NotYetSealed
-from ledger.models import Anchor, ChainDeployment, Checkpoint, Entry, Leaf, Log, Tile
+from ledger.models import Anchor, ChainDeployment, Checkpoint, Entry, Leaf, Log, Tile, Witness
 from ledger.proofs import notes, policies, tiles
 
 
@@ -82,30 +82,6 @@ def inclusion_proof(entry: Entry, *, checkpoint: Checkpoint | None = None) -> di
     }
 
 
-def evidence(entries: Iterable[Entry]) -> dict[str, Any]:
-    """The ledger's part of a receipt bundle: `entries`, `checkpoint` and `anchor`, all of one log size.
-
-    The newest anchored checkpoint is taken where it covers every entry, so that the anchor speaks of the
-    same root; otherwise the newest checkpoint, with `anchor` None.
-
-    Raises:
-        NotYetSealed: an entry is not under a checkpoint yet.
-    """
-    wanted = list(entries)
-    anchor = Anchor.objects.select_related("deployment").order_by("-deployment__epoch", "-size").first()
-    anchored = Checkpoint.objects.filter(log_id=anchor.log_id, size=anchor.size).first() if anchor else None
-    sizes = Leaf.objects.filter(entry__in=wanted).values_list("index", flat=True)
-    if anchored is None or len(sizes) < len(wanted) or max(sizes, default=0) >= anchored.size:
-        anchor, anchored = None, latest_checkpoint()
-    if anchored is None:
-        raise NotYetSealed("The entries wait for the first checkpoint; ask again in a second.")
-    return {
-        "entries": [entry_proof(entry, checkpoint=anchored) for entry in wanted],
-        "checkpoint": anchored.note,
-        "anchor": anchor and anchor_document(anchor),
-    }
-
-
 def anchor_document(anchor: Anchor) -> dict[str, Any]:
     """What a receipt says of an anchor."""
     return {
@@ -120,15 +96,13 @@ def anchor_document(anchor: Anchor) -> dict[str, Any]:
 
 
 def trust_policy() -> policies.TrustPolicy:
-    """Whose keys a member of this exchange is asked to believe: its own, its log's, and its chain."""
+    """Whose keys a member of this exchange is asked to believe: its own, its log's, its witnesses', and its chain."""
     deployment = ChainDeployment.objects.order_by("-epoch").first()
+    present = tuple(Witness.objects.filter(withdrawn_at=None).order_by("pk").values_list("vkey", flat=True))
     return policies.single(
         exchange_document_key=keys.exchange_keys().document_key,
         log_origin=settings.LOG_ORIGIN,
         log_key=keys.log_vkey(),
-        chain=(
-            None
-            if deployment is None
-            else policies.Chain(chain_id=deployment.chain_id, contract_address=deployment.contract_address)
-        ),
+        witnesses=policies.Witnesses(present, min(int(settings.LOG_WITNESS_QUORUM), len(present))),
+        chain=chain_proofs.trusted_chain(deployment) if deployment else None,
     )

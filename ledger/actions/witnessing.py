@@ -121,6 +121,12 @@ def quorum() -> int:
     return min(int(settings.LOG_WITNESS_QUORUM), Witness.objects.filter(withdrawn_at=None).count())
 
 
+def has_quorum(checkpoint: Checkpoint) -> bool:
+    """Whether enough witnesses have cosigned a checkpoint for what verifiers are told to ask for."""
+    wanted = quorum()
+    return not wanted or checkpoint.cosignatures.count() >= wanted
+
+
 def newest_cosigned(log: Log | int) -> Checkpoint | None:
     """The newest checkpoint of a log that has its quorum; the newest of all where none is asked for."""
     found = Checkpoint.objects.filter(log=log).select_related("log")

@@ -225,10 +225,17 @@ def test_trust_policy_names_the_keys_that_sign(settings):
     policy = ledger.trust_policy()
 
     assert policy.document() == {
-        "type": "hengshu/trust-policy/v1",
-        "exchange_document_key": keys.exchange_keys().document_key,
-        "log_origin": settings.LOG_ORIGIN,
-        "log_key": keys.log_vkey(),
+        "type": "hengshu/trust-policy/v2",
+        "exchange_keys": [{"key": keys.exchange_keys().document_key, "from": 0, "until": None}],
+        "logs": [
+            {
+                "origin": settings.LOG_ORIGIN,
+                "keys": [{"key": keys.log_vkey(), "from": 0, "until": None}],
+                "frozen": None,
+            }
+        ],
+        "witnesses": {"keys": [], "quorum": 0},
+        "revoked": [],
         "chain": None,
     }
 
