@@ -1,4 +1,4 @@
-"""An Ethereum-compatible chain over JSON-RPC, by web3. The only module that imports it.
+"""An Ethereum-compatible chain over JSON-RPC, by web3. Only this module and its transport import it.
 
 Legacy transactions with an explicit gas price: they mean the same on anvil, Besu and FISCO-BCOS
 (which knows no eth_feeHistory). Retries are off and time-outs short, so that a frozen chain node

@@ -58,8 +58,8 @@ class MemoryBackend(LedgerBackend):
 
     def anchored(self, address: str, *, confirmations: int = 0) -> AnchoredRoot:
         block = max(0, self.block - confirmations)
-        seen = [held for at, *held in self._contracts[address].history if at <= block]
-        shard, size, root = seen[-1] if seen else (0, 0, NO_ROOT)
+        seen = [held for held in self._contracts[address].history if held[0] <= block]
+        _, shard, size, root = seen[-1] if seen else (block, 0, 0, NO_ROOT)
         return AnchoredRoot(size=size, root=root, block_number=block, shard=shard)
 
     def anchored_event(self, address: str, *, size: int, shard: int | None = None) -> Inclusion | None:
