@@ -45,9 +45,16 @@ def enable(config: Config, *, name: str, host: str, port: int, logs: Sequence[st
             "This node is a witness already; edit [witness] in config.toml.",
             zh="本节点已是见证者；请修改 config.toml 的 [witness]。",
         )
-    made = witness_keys.generate(name)
+    path = key_file(config.home)
+    made = witness_keys.load(path) if path.exists() else witness_keys.generate(name)
+    if made.name != name:
+        raise ConfigInvalid(
+            f"This node has a witness's key under the name {made.name}; use that name, or move the key away.",
+            zh=f"本节点已有名为 {made.name} 的见证密钥；请使用该名称，或先移走密钥。",
+        )
     configuration.add_table(config.home, "witness", {"name": name, "host": host, "port": port, "logs": list(logs)})
-    witness_keys.save(made, key_file(config.home))
+    if not path.exists():
+        witness_keys.save(made, path)
     return made.vkeys
 
 

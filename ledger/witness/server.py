@@ -30,6 +30,7 @@ log = logging.getLogger("hengshu.witness")
 MAX_CONNECTIONS = 32  # a log asks a few times a minute; the rest is somebody else
 REQUEST_SECONDS = 10.0  # for one request, from waiting for its first byte to the last byte of the answer
 CONNECTION_SECONDS = 120.0  # for all requests of one connection: nobody keeps a place for ever
+LINGER_SECONDS, LINGER_BYTES = 1.0, 1024 * 1024  # what is still read of a body that was refused
 STOP_SECONDS = 5.0  # what a stop waits for running requests
 
 _JSON = "application/json"
@@ -177,6 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection = self.request
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         self._end = time.monotonic() + CONNECTION_SECONDS
+        self._lingers = False
         self._reader = _TimedReader(self.connection, self._next_deadline())
         self.rfile = io.BufferedReader(self._reader)
         self.wfile = io.BytesIO()
@@ -188,7 +190,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._flush()
 
     def finish(self) -> None:
+        if self._lingers:
+            self._linger()
         self.rfile.close()
+
+    def _linger(self) -> None:
+        """Let a refused sender read why: closing over bytes that nobody read would reset the connection."""
+        self._reader.deadline = time.monotonic() + LINGER_SECONDS
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            left = LINGER_BYTES
+            while left > 0 and (found := self.rfile.read1(65_536)):
+                left -= len(found)
 
     def handle_expect_100(self) -> bool:
         self.send_response_only(HTTPStatus.CONTINUE)
@@ -202,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             body = self._body()
         except _Unreadable as refused:
-            self.close_connection = True
+            self.close_connection = self._lingers = True
             self._answer(Answer(refused.status.value, rules.TEXT_TYPE, b"refused\n"))
             return
         if self.path != "/add-checkpoint":

@@ -15,7 +15,7 @@ from typing import Any
 from ledger.witness.rules import Held, Kind
 
 MAX_UNPROVEN = 100  # of one log: anybody can add a wrong proof to a right checkpoint
-MAX_PROVEN = 1000  # of one log: two notes convict it as well as a thousand
+MAX_PROVEN = 100  # of one log: two notes convict it as well as a thousand
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS logs (
@@ -153,6 +153,16 @@ class State:
             ),
         )
         return made.rowcount == 1
+
+    def count_conflicts(self, origin: str) -> tuple[int, int]:
+        """How much evidence there is against a log: what convicts it, and what is only unproven."""
+        with self._lock:
+            found = self._connection.execute(
+                "SELECT count(*) FILTER (WHERE kind <> 'unproven'), count(*) FILTER (WHERE kind = 'unproven')"
+                " FROM conflicts WHERE origin = ?",
+                (origin,),
+            ).fetchone()
+        return int(found[0]), int(found[1])
 
     def conflicts(self, origin: str | None = None) -> list[Conflict]:
         """Evidence kept, oldest first; of all logs, or of one."""

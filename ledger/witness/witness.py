@@ -84,14 +84,14 @@ class Witness:
 
     def _log_status(self, origin: str) -> dict[str, Any]:
         held = self.state.held(origin)
-        found = self.state.conflicts(origin)
+        contradictions, unproven = self.state.count_conflicts(origin)
         return {
             "origin": origin,
             "size": held.size if held.note else None,
             "root": base64.b64encode(held.root).decode() if held.note else None,
             "cosigned_at": held.at if held.note else None,
-            "contradictions": sum(conflict.kind is not Kind.UNPROVEN for conflict in found),
-            "unproven": sum(conflict.kind is Kind.UNPROVEN for conflict in found),
+            "contradictions": contradictions,
+            "unproven": unproven,
         }
 
     def _note(self, submission: Submission, lines: Collection[str]) -> str:

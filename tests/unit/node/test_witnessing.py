@@ -98,6 +98,16 @@ def test_enabling_keeps_what_the_owner_wrote(home: Path, capsys: pytest.CaptureF
     assert run(capsys, home, "witness", "enable", "--port", "21080", code=1)["error"] == "CONFIG_INVALID"
 
 
+def test_a_witness_again_has_its_old_key(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, keys = enable(capsys, home)
+    path = home / "config.toml"
+    path.write_text(path.read_text().partition("\n[witness]")[0])
+
+    other = run(capsys, home, "witness", "enable", "--name", "other", code=1)
+    assert NAME in other["message"]
+    assert enable(capsys, home)[1] == keys
+
+
 def test_the_witness_has_a_key_of_its_own(home: Path, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     _, keys = enable(capsys, home)
 
