@@ -107,11 +107,17 @@ def build_parser(language: str) -> argparse.ArgumentParser:
     got.add_argument("ref")
     got.add_argument("--out", default="", help=t("输出文件", "file to write"))
 
-    verify = command(groups, "verify", "receipts:verify", "离线核验凭证包", "judge a receipt bundle offline")
-    verify.add_argument("receipt", help=t("凭证包文件", "the bundle's file"))
-    verify.add_argument(
-        "--policy", default="", help=t("信任策略文件", "trust policy file; the pinned one if not given")
+    verify = command(
+        groups, "verify", "receipts:verify", "离线核验凭证包或记录证明", "judge a receipt or a log entry offline"
     )
+    verify.add_argument("receipt", metavar="file", help=t("凭证包或记录证明", "bundle, tlog-proof or entry proof"))
+    verify.add_argument("--leaf", default="", help=t("tlog-proof 所证明的记录", "the leaf a tlog-proof is about"))
+    verify.add_argument(
+        "--policy", default="", help=t("信任策略文件", "trust policy or tlog-policy; the pinned one if not given")
+    )
+
+    traced = command(groups, "trace", "trace:trace", "追溯结果的来源与去向", "judge the chain of custody of a result")
+    traced.add_argument("reference", help=t("摘要、引用、编号", "digest, reference, URN or number"))
 
     policy = group("policy", "信任策略", "the trust policy")
     fetched = command(

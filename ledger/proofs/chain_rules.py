@@ -4,34 +4,31 @@ Each returns None, or for people a sentence about what was found. It raises `Ver
 contradicts, and `Open` for what this bundle or this policy leaves unanswered.
 """
 
-from dataclasses import dataclass
-
 from ledger.proofs import chain, grants, headers, layout
+from ledger.proofs.checks import Found, Open
 from ledger.proofs.errors import VerificationError
-from ledger.proofs.receipt_parts import Evidence, Open, digest32, hexadecimal, number, text
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a passed question found, in English and Chinese."""
-
-    en: str
-    zh: str
+from ledger.proofs.receipt_parts import Evidence, digest32, hexadecimal, number, text
+from ledger.proofs.tlog_policy import NONE
 
 
 def check_cosignatures(evidence: Evidence) -> Found:
     """Enough of the policy's witnesses have cosigned each checkpoint."""
-    if evidence.log_policy.quorum == "none":
-        raise Open(
-            "NO_QUORUM",
-            "The policy demands no witnesses, so nobody but the log says that all see one history.",
-            "信任策略未要求见证方，除日志自身外无人证明各方所见一致。",
-        )
+    if evidence.log_policy.quorum == NONE:
+        raise no_quorum()
     names: list[str] = []
     for note in evidence.notes:
         names += evidence.log_policy.check_quorum(note)
     count = len(set(names))
     return Found(f"Witnesses that have cosigned: {count}.", f"已会签的见证方：{count} 个。")
+
+
+def no_quorum() -> Open:
+    """What to say where a policy asks for no witnesses."""
+    return Open(
+        "NO_QUORUM",
+        "The policy demands no witnesses, so nobody but the log says that all see one history.",
+        "信任策略未要求见证方，除日志自身外无人证明各方所见一致。",
+    )
 
 
 def check_anchor(evidence: Evidence) -> None:

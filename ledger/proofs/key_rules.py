@@ -23,8 +23,7 @@ def check_keys(evidence: Evidence) -> None:
         addresses = [text(one, "chain_address") for one in evidence.parties.values() if text(one, "role") == "provider"]
         _check_counts(evidence, addresses, at=authorized)
     _check_counts(evidence, _signers(evidence.reports), at=accepted)
-    for note in evidence.notes:
-        _check_log_key(evidence, note)
+    check_log_keys(evidence)
     if not set(_signers([evidence.job])) & set(policy.exchange_keys_at(authorized)):
         raise VerificationError("KEY_NOT_IN_FORCE", "the exchange's key was not in force when the job was logged")
     made = policy.position(evidence.checkpoint.origin, evidence.checkpoint.size - 1)
@@ -32,6 +31,12 @@ def check_keys(evidence: Evidence) -> None:
     ended = {window.key for window in policy.exchange_keys if window.until is not None and window.until <= made}
     if set(_signers([evidence.bundle])) & ended:
         raise VerificationError("KEY_NOT_IN_FORCE", "the exchange's key was no longer in force at the checkpoint")
+
+
+def check_log_keys(evidence: Evidence) -> None:
+    """Each checkpoint is signed by a key of its log that was in force at its size and not withdrawn before."""
+    for note in evidence.notes:
+        _check_log_key(evidence, note)
 
 
 def _check_log_key(evidence: Evidence, note: str) -> None:

@@ -1,7 +1,6 @@
 """The parts of a receipt bundle, read with care: a missing member, an unknown one or a wrong type is a failure.
 
-Also the ways in which a question ends other than with a plain PASS: `VerificationError` for a failure, and
-`Open`, which says why the question cannot be answered from what is there.
+What a bundle may lack without being wrong, such as an anchor, raises `Open` where it is asked for.
 """
 
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any, cast
 
 from ledger.proofs import chain, checkpoints, leaves, merkle, notes, policies, statements
 from ledger.proofs.checkpoints import Checkpoint
+from ledger.proofs.checks import Open
 from ledger.proofs.errors import VerificationError
 from ledger.proofs.leaves import Leaf
 from ledger.proofs.policies import TrustPolicy
@@ -27,21 +27,6 @@ REPORT_TYPE = "hengshu/execution-report/v1"
 _ENTRY_MEMBERS = {"leaf", "payload", "salt", "index", "path"}
 _ANCHOR_MEMBERS = {"chain_id", "contract_address", "size", "root", "block_number", "block_hash", "transaction"}
 _CHARGE_MEMBERS = {"unit_price_fen", "units", "amount_fen", "currency"}
-
-
-class Open(Exception):
-    """A question that this bundle, under this policy, leaves open.
-
-    Args:
-        code: a stable upper-snake-case word, such as `NO_ANCHOR`.
-        en, zh: one sentence for people that says what to do.
-    """
-
-    def __init__(self, code: str, en: str, zh: str) -> None:
-        super().__init__(en)
-        self.code = code
-        self.en = en
-        self.zh = zh
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ bytes are canonical JSON signed by the exchange, so one changed byte anywhere fa
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from ledger.proofs import canonical, chain_rules, checkpoints, key_rules, policies, receipt_rules, statements
-from ledger.proofs.chain_rules import Found
+from ledger.proofs.checks import Check, Found, Status, accepted, ask, sentence
 from ledger.proofs.errors import VerificationError
 from ledger.proofs.policies import TrustPolicy
-from ledger.proofs.receipt_parts import TYPE, Evidence, Open
+from ledger.proofs.receipt_parts import TYPE, Evidence
 
 __all__ = ["TYPE", "Check", "Status", "accepted", "verify"]
 
@@ -23,48 +23,6 @@ _MEMBERS = {"type", "number", "computation", "documents", "entries", "checkpoint
 _DOCUMENTS = {"contract", "request", "job", "consents", "reports"}
 _TAMPERED_ZH = "凭证包已损坏或被改动，其余各项不再核验。"
 _TAMPERED_EN = "The bundle is damaged or has been changed; nothing further was checked."
-
-
-class Status(StrEnum):
-    """The answer to one question."""
-
-    PASS = "PASS"  # noqa: S105  not a password
-    FAIL = "FAIL"
-    NOT_CHECKED = "NOT_CHECKED"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One question and its answer.
-
-    Args:
-        name: a stable word for programs.
-        required: whether the bundle is only accepted when this is PASS.
-        code: why it failed or stays open, upper-snake-case; empty when it passed.
-        detail: one sentence for people, in English; `detail_zh` says the same in Chinese.
-    """
-
-    name: str
-    name_zh: str
-    name_en: str
-    status: Status
-    detail: str = ""
-    detail_zh: str = ""
-    code: str = ""
-    required: bool = True
-
-    def document(self) -> dict[str, Any]:
-        """The check as JSON."""
-        return {
-            "name": self.name,
-            "name_zh": self.name_zh,
-            "name_en": self.name_en,
-            "status": str(self.status),
-            "required": self.required,
-            "code": self.code,
-            "detail": self.detail,
-            "detail_zh": self.detail_zh,
-        }
 
 
 Demand = Callable[[TrustPolicy, Evidence | None], bool]
@@ -76,7 +34,7 @@ def _always(_: TrustPolicy, __: Evidence | None) -> bool:
 
 def _with_quorum(policy: TrustPolicy, _: Evidence | None) -> bool:
     """Whether the policy asks for witnesses."""
-    return policies.tlog_policy(policy).quorum != "none"
+    return policy.witnesses.quorum > 0
 
 
 def _on_sealed_chain(policy: TrustPolicy, _: Evidence | None) -> bool:
@@ -150,7 +108,7 @@ def verify(bundle: bytes, *, policy: TrustPolicy | Mapping[str, Any] | bytes) ->
     try:
         evidence = _open(bundle, policy=trusted)
     except VerificationError as error:
-        first = Check("bundle", _BUNDLE_ZH, _BUNDLE_EN, Status.FAIL, _sentence(error), _TAMPERED_ZH, error.code)
+        first = Check("bundle", _BUNDLE_ZH, _BUNDLE_EN, Status.FAIL, sentence(error), _TAMPERED_ZH, error.code)
         rest = [
             Check(
                 question.name, question.zh, question.en, Status.NOT_CHECKED, _TAMPERED_EN, _TAMPERED_ZH,
@@ -160,14 +118,19 @@ def verify(bundle: bytes, *, policy: TrustPolicy | Mapping[str, Any] | bytes) ->
         ]  # fmt: skip
         return [first, *rest]
     checks = [Check("bundle", _BUNDLE_ZH, _BUNDLE_EN, Status.PASS)]
-    return [*checks, *(_ask(question, evidence) for question in _QUESTIONS)]
-
-
-def accepted(checks: list[Check]) -> bool:
-    """Whether nothing failed and every required question was answered with PASS."""
-    return bool(checks) and all(
-        check.status is Status.PASS or (check.status is Status.NOT_CHECKED and not check.required) for check in checks
-    )
+    return [
+        *checks,
+        *(
+            ask(
+                question.name,
+                question.zh,
+                question.en,
+                partial(question.answer, evidence),
+                required=question.demanded(trusted, evidence),
+            )
+            for question in _QUESTIONS
+        ),
+    ]
 
 
 def _open(bundle: bytes, *, policy: TrustPolicy) -> Evidence:
@@ -180,23 +143,6 @@ def _open(bundle: bytes, *, policy: TrustPolicy) -> Evidence:
     if len(statements.proofs(value)) != 1:
         raise VerificationError("BUNDLE_INVALID", "only the exchange signs a bundle")
     return evidence
-
-
-def _ask(question: _Question, evidence: Evidence) -> Check:
-    required = question.demanded(evidence.policy, evidence)
-    try:
-        found = question.answer(evidence)
-    except VerificationError as error:
-        status, code, en, zh = Status.FAIL, error.code, _sentence(error), f"核验未通过（{error.code}）。"
-    except Open as reason:
-        status, code, en, zh = Status.NOT_CHECKED, reason.code, reason.en, reason.zh
-    else:
-        status, code, en, zh = Status.PASS, "", found.en if found else "", found.zh if found else ""
-    return Check(question.name, question.zh, question.en, status, en, zh, code, required)
-
-
-def _sentence(error: VerificationError) -> str:
-    return error.message[:1].upper() + error.message[1:] + "."
 
 
 def checkpoint_of(bundle: bytes) -> checkpoints.Checkpoint:

@@ -7,7 +7,7 @@ from pathlib import Path
 from exchange.client import store
 from exchange.client.context import Context
 from exchange.client.errors import ClientError
-from ledger.proofs import policies, receipts
+from ledger.proofs import entry_proofs, policies, receipts, tlog_policy
 from ledger.proofs.errors import VerificationError
 
 _WORDS = {receipts.Status.PASS: "PASS", receipts.Status.FAIL: "FAIL", receipts.Status.NOT_CHECKED: "NOT CHECKED"}
@@ -26,19 +26,28 @@ def get(context: Context, args: argparse.Namespace) -> int:
 
 
 def verify(context: Context, args: argparse.Namespace) -> int:
-    """Judge a receipt here: no network, no database. Exit 0 only when all that is demanded passes."""
-    policy = _policy(context, args.policy)
-    checks = receipts.verify(_read(args.receipt), policy=policy)
+    """Judge a receipt or an entry's proof here: no network, no database. Exit 0 only when all that is demanded passes.
+
+    What the file is, it says itself: a receipt bundle, a C2SP tlog-proof, or a proof of one entry.
+    """
+    data = _read(args.receipt)
+    is_entry = bool(args.leaf or entry_proofs.kind_of(data))
+    if is_entry:
+        leaf = _read(args.leaf) if args.leaf else None
+        checks = entry_proofs.verify(data, policy=_policy_for_entry(context, args.policy), leaf=leaf)
+    else:
+        checks = receipts.verify(data, policy=_policy(context, args.policy))
     accepted = receipts.accepted(checks)
     for check in checks:
         detail = context.out.pick(check.detail_zh, check.detail)
-        if check.code:
+        if check.status is receipts.Status.FAIL:
             detail = f"{check.code} {detail}".strip()
         context.out.check(_WORDS[check.status], context.out.pick(check.name_zh, check.name_en), detail)
+    what_zh, what_en = ("记录证明", "The entry's proof") if is_entry else ("用量凭证", "The receipt")
     if accepted:
-        context.out.say("用量凭证成立。", "The receipt holds.")
+        context.out.say(f"{what_zh}成立。", f"{what_en} holds.")
     else:
-        context.out.say("用量凭证不成立；请勿据此付款或放行。", "The receipt does not hold; do not pay or act on it.")
+        context.out.say(f"{what_zh}不成立；请勿据此付款或放行。", f"{what_en} does not hold; do not pay or act on it.")
     context.out.document({"accepted": accepted, "checks": [check.document() for check in checks]})
     return 0 if accepted else 1
 
@@ -83,6 +92,19 @@ def _policy(context: Context, named: str) -> policies.TrustPolicy:
     except VerificationError as error:
         raise ClientError(
             error.code, f"The trust policy cannot be used: {error.message}.", zh="信任策略文件不可用。"
+        ) from error
+
+
+def _policy_for_entry(context: Context, named: str) -> policies.TrustPolicy | tlog_policy.LogPolicy:
+    """Our policy, or a C2SP tlog-policy: whatever begins like JSON is ours."""
+    data = _read(named) if named else b"{"
+    if data.lstrip().startswith(b"{"):
+        return _policy(context, named)
+    try:
+        return tlog_policy.parse(data)
+    except VerificationError as error:
+        raise ClientError(
+            error.code, f"The tlog-policy cannot be used: {error.message}.", zh="tlog-policy 文件不可用。"
         ) from error
 
 
