@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from compute.protocol import operations, shapes
+from compute.protocol import terms as protocol
 from compute.protocol.operations import ParametersOutOfTerms
 from contracts import pricing
 from contracts.errors import (
@@ -22,6 +23,7 @@ from contracts.errors import (
 from contracts.models import Account, Contract
 from contracts.postings import AccountKind
 from contracts.states import ContractState
+from exchange.members.actions import key_revocations
 
 
 def check_effective(contract: Contract, *, now: datetime) -> None:
@@ -30,6 +32,7 @@ def check_effective(contract: Contract, *, now: datetime) -> None:
     Raises:
         ContractRevoked: a provider has revoked it.
         ContractNotEffective: in another state than effective, or outside its term.
+        KeyRevoked: a key that a party signed it with, or that it names, was withdrawn.
     """
     if contract.state == ContractState.REVOKED:
         raise ContractRevoked("A provider has revoked this contract; propose a new one.")
@@ -40,6 +43,7 @@ def check_effective(contract: Contract, *, now: datetime) -> None:
     term = contract.terms["term"]
     if not shapes.parse_time(term["effective_from"]) <= now < shapes.parse_time(term["effective_to"]):
         raise ContractNotEffective("The contract's term does not hold this moment; propose a new one.")
+    key_revocations.check_none_revoked(protocol.keys(contract.terms))
 
 
 def check_can_request(

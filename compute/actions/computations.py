@@ -26,6 +26,7 @@ from exchange.kernel.errors import DomainError, PermissionRefused
 from exchange.members.models import Membership, Organization
 from exchange.members.permissions import Permission, check_permission
 from ledger import actions as ledger
+from ledger.actions import chain_looks
 from ledger.kinds import EntryKind
 from ledger.proofs import statements
 
@@ -44,6 +45,7 @@ def submit(*, document: Mapping[str, Any], by: Membership, now: datetime | None 
         ComputationExists: another document has this id.
         TechniqueNotAllowed, GroupsTooSmall, ProductNotAvailable: the policy does not allow it now.
         ConcurrencyExceeded: as many as the contract allows are under way.
+        ChainDownTooLong: the chain has been silent for longer than the bound.
         UsageRefused and its kinds (`contracts.errors`): purpose, operation, columns, quota, money, or no
             contract in effect.
     Idempotent: the same document again returns its computation.
@@ -55,6 +57,7 @@ def submit(*, document: Mapping[str, Any], by: Membership, now: datetime | None 
     if first is not None:
         return first
     contract = access_contract(identifiers.parse_urn(document["contract"], kind="contract"), by=by)
+    chain_looks.check(now=now)
     policies.check_document(document, contract=contract, organization=by.organization, now=now)
     check_can_request(
         contract,
@@ -150,16 +153,18 @@ def withdraw(*, computation: Computation, by: Membership) -> Computation:
 
 
 @transaction.atomic
-def withhold_all(*, contract: Contract, now: datetime | None = None) -> int:
-    """End everything under way under a revoked contract; returns how many. What is charged already stays.
+def withhold_all(*, contract: Contract, now: datetime | None = None, code: str = "CONTRACT_REVOKED") -> int:
+    """End everything under way under a contract; returns how many. What is charged already stays.
 
+    Args:
+        code: why: the contract was revoked, or a key that it names.
     Idempotent: what has ended stays as it is.
     """
     now = now or timezone.now()
     open_states = [state for state in ComputationState if COMPUTATION.can(state, ComputationState.WITHHELD)]
     ended = 0
     for computation in Computation.objects.locked().filter(contract=contract).in_states(open_states).order_by("pk"):
-        moves.end(computation, ComputationState.WITHHELD, code="CONTRACT_REVOKED", stage=computation.state, now=now)
+        moves.end(computation, ComputationState.WITHHELD, code=code, stage=computation.state, now=now)
         ended += 1
     return ended
 

@@ -57,7 +57,7 @@ def receive(*, verb: str, message: Any, now: datetime) -> tuple[Organization, di
 
 
 def poll(*, organization: Organization, version: str, now: datetime) -> dict[str, Any]:
-    """What a node should look at: requests for consent, its open tasks, and revocations of its contracts."""
+    """What a node should look at: requests for consent, its open tasks, and what was revoked: contracts and keys."""
     _seen(organization, version=version, now=now)
     consents = (
         Consent.objects.awaited_of(organization)
@@ -77,6 +77,7 @@ def poll(*, organization: Organization, version: str, now: datetime) -> dict[str
         ],
         "tasks": [{"task": task.urn, "computation": task.computation.urn, "state": task.state} for task in tasks],
         "revocations": agreements.revocations_for(organization),
+        "key_revocations": agreements.key_revocations_for(organization),
         "server_time": shapes.write_time(now),
     }
 

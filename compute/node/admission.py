@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from compute.node import blocks, partitions
+from compute.node import blocks, partitions, withdrawn_keys
 from compute.node.config import Config
 from compute.node.store import Store
 from compute.protocol import codes, documents, operations, shapes, terms
@@ -34,7 +34,7 @@ _MEMBERS = {"contract", "request", "job", "consents", "authorization", "checkpoi
 class Grants(Protocol):
     """The node's own view of the chain."""
 
-    def check(self, *, grantor: str, terms_digest: str, now: datetime) -> None:
+    def check(self, *, grantor: str, terms_digest: str, now: datetime, is_counted: bool = False) -> None:
         """Raise Refused `GRANT_MISSING`, `GRANT_EXPIRED`, `CONTRACT_REVOKED` or `CHAIN_UNAVAILABLE`."""
 
 
@@ -163,6 +163,13 @@ def check_contract_open(accepted: Mapping[str, Any], *, store: Store, now: datet
         raise Refused("CONTRACT_NOT_IN_TERM")
     if store.is_revoked(accepted["id"]):
         raise Refused("CONTRACT_REVOKED")
+    check_keys(accepted, store=store)
+
+
+def check_keys(accepted: Mapping[str, Any], *, store: Store) -> None:
+    """None of the keys that the contract names was withdrawn: a party's, or the exchange's."""
+    if withdrawn_keys.is_any(store, [*terms.keys(accepted), accepted["exchange"]["document_key"]]):
+        raise Refused("KEY_REVOKED")
 
 
 def check_grants(accepted: Mapping[str, Any], *, job: Mapping[str, Any], grants: Grants | None, now: datetime) -> None:
@@ -171,10 +178,12 @@ def check_grants(accepted: Mapping[str, Any], *, job: Mapping[str, Any], grants:
         return
     if grants is None:
         raise Refused("CHAIN_UNAVAILABLE")
+    # Where the contract allows costly operations, the total includes runs that are under way, such as this one.
+    is_counted = any(operations.get(name).is_costly for name in accepted["computation"]["operations"])
     for party in job["parties"]:
         if party["role"] == "data":
             address = _party(accepted, party["organization"])["chain_address"]
-            grants.check(grantor=address, terms_digest=statements.digest(accepted), now=now)
+            grants.check(grantor=address, terms_digest=statements.digest(accepted), now=now, is_counted=is_counted)
 
 
 def reserve(case: Case) -> None:

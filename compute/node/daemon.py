@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
-from compute.node import consents, reports, runs
+from compute.node import consents, reports, runs, withdrawn_keys
 from compute.node.errors import ExchangeRefused, ExchangeUnavailable
 from compute.node.runs import Node
 from compute.protocol import shapes
@@ -102,6 +102,8 @@ class Daemon:
         answer = self.node.client.call("poll", {"version": metadata.version("hengshu")})
         for document in _listed(answer, "revocations"):
             consents.learn_revocation(document, store=self.node.store)
+        for document in _listed(answer, "key_revocations"):
+            withdrawn_keys.learn(document, config=self.node.config, store=self.node.store)
         for pair in _listed(answer, "consent_requests"):
             consents.consider(
                 pair, config=self.node.config, keys=self.node.keys, store=self.node.store, now=self.node.clock()

@@ -40,6 +40,9 @@ CREATE TABLE IF NOT EXISTS revocations (
     contract TEXT NOT NULL, organization TEXT NOT NULL, sequence INTEGER NOT NULL, document TEXT NOT NULL,
     PRIMARY KEY (contract, organization, sequence)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS revoked_keys (
+    key TEXT PRIMARY KEY, document TEXT NOT NULL, learnt_at TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS reports (
     sequence INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, document TEXT NOT NULL
 ) STRICT;

@@ -264,6 +264,7 @@ def _check_may_go_on(run: Run) -> None:
         raise Refused("NODE_PAUSED")
     if node.store.is_revoked(run.admitted.terms["id"]):
         raise Refused("CONTRACT_REVOKED")
+    admission.check_keys(run.admitted.terms, store=node.store)
     if node.monotonic() >= run.deadline:
         raise Refused("DEADLINE_PASSED")
 

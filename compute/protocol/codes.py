@@ -234,6 +234,15 @@ _TABLE: tuple[tuple[str, Stage, Fault, str, str, str, str], ...] = (
         "Speak with the party that revoked it; no result is delivered after a revocation.",
     ),
     (
+        "KEY_REVOKED",
+        Stage.ADMISSION,
+        _A,
+        "签署合约、请求或任务所用的一把密钥已被撤销。",
+        "A key that signed the contract, the request or the job was withdrawn.",
+        "请该密钥的机构登记新密钥，并重新订立合约。",
+        "Its organisation registers new keys, and the parties agree on a new contract.",
+    ),
+    (
         "GRANT_MISSING",
         Stage.ADMISSION,
         _P,

@@ -217,6 +217,12 @@ def signers(document: Mapping[str, Any]) -> list[str]:
     return [item["document_key"] for item in document["parties"]]
 
 
+def keys(document: Mapping[str, Any]) -> list[str]:
+    """Every key that the parties are known by under these terms: they sign, grant, and receive sealed results."""
+    names = ("document_key", "chain_address", "sealing_key")
+    return [item[name] for item in document["parties"] for name in names if item[name]]
+
+
 def consenting(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The parties whose consent each computation needs: providers and compute parties."""
     return [item for item in document["parties"] if item["role"] != "buyer"]

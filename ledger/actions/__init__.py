@@ -5,7 +5,7 @@ from ledger.actions.chain_events import read_chain_events
 from ledger.actions.chain_records import chain_record, send_chain_records, send_revocations, submit_chain_record
 from ledger.actions.entries import erase, payload_of, record
 from ledger.actions.evidence import evidence
-from ledger.actions.keys import record_revocation, record_rotation
+from ledger.actions.key_life import record_registration, record_revocation, record_rotation
 from ledger.actions.log import seal
 from ledger.actions.proofs import (
     anchor_document,
@@ -39,6 +39,7 @@ __all__ = [
     "payload_of",
     "read_chain_events",
     "record",
+    "record_registration",
     "record_revocation",
     "record_rotation",
     "seal",

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 
 from ledger import keys
-from ledger.actions import chain_proofs
+from ledger.actions import chain_proofs, key_life
 from ledger.actions import entries as entry_actions
 from ledger.errors import NotYetSealed
 from ledger.models import Anchor, ChainDeployment, Checkpoint, Entry, Leaf, Log, Tile, Witness
@@ -99,10 +99,11 @@ def trust_policy() -> policies.TrustPolicy:
     """Whose keys a member of this exchange is asked to believe: its own, its log's, its witnesses', and its chain."""
     deployment = ChainDeployment.objects.order_by("-epoch").first()
     present = tuple(Witness.objects.filter(withdrawn_at=None).order_by("pk").values_list("vkey", flat=True))
-    return policies.single(
-        exchange_document_key=keys.exchange_keys().document_key,
-        log_origin=settings.LOG_ORIGIN,
-        log_key=keys.log_vkey(),
+    first = policies.Log(settings.LOG_ORIGIN, (policies.Window(keys.log_vkey()),))
+    return policies.TrustPolicy(
+        exchange_keys=key_life.exchange_windows(keys.exchange_keys().document_key),
+        logs=key_life.policy_logs() or (first,),
+        revoked=tuple(key_life.logged_revocations()),
         witnesses=policies.Witnesses(present, min(int(settings.LOG_WITNESS_QUORUM), len(present))),
         chain=chain_proofs.trusted_chain(deployment) if deployment else None,
     )

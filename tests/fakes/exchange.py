@@ -29,6 +29,7 @@ class FakeExchange:
     bundles: dict[str, dict[str, Any]] = field(default_factory=dict)
     consent_requests: list[dict[str, Any]] = field(default_factory=list)
     revocations: list[dict[str, Any]] = field(default_factory=list)
+    key_revocations: list[dict[str, Any]] = field(default_factory=list)
     received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     nonces: set[str] = field(default_factory=set)
     refusals: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
@@ -100,6 +101,7 @@ class FakeExchange:
             "consent_requests": self.consent_requests,
             "tasks": tasks,
             "revocations": self.revocations,
+            "key_revocations": self.key_revocations,
             "server_time": "2026-11-21T05:30:00Z",
         }
 

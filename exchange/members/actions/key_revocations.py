@@ -10,6 +10,7 @@ from compute.protocol import key_documents
 from compute.protocol.key_documents import Reason
 from exchange.kernel import identifiers
 from exchange.kernel.errors import DomainError
+from exchange.members import signals
 from exchange.members.errors import KeyRevocationInvalid, KeyRevoked, ReasonMissing
 from exchange.members.exchange_keys import exchange_keys
 from exchange.members.models import Organization, SigningKey
@@ -117,7 +118,8 @@ def _author(organization: Organization, revocation: Mapping[str, Any]) -> str | 
 
 
 def _end(key: SigningKey, revocation: dict[str, Any], *, author: str, note: str) -> SigningKey:
-    key.revoked_at, key.revoked_reason, key.revocation = timezone.now(), note or revocation["reason"], revocation
+    now = timezone.now()
+    key.revoked_at, key.revoked_reason, key.revocation = now, note or revocation["reason"], revocation
     key.save(update_fields=["revoked_at", "revoked_reason", "revocation"])
     ledger.record_revocation(
         subject=key.organization.urn,
@@ -127,4 +129,5 @@ def _end(key: SigningKey, revocation: dict[str, Any], *, author: str, note: str)
         author=author,
         document=revocation,
     )
+    signals.key_revoked.send(sender=SigningKey, key=key, now=now)
     return key

@@ -13,7 +13,6 @@ from exchange.members.errors import KeyCardInvalid, KeyMissing, KeyRotationInval
 from exchange.members.models import Organization, SigningKey
 from exchange.members.states import KeyPurpose
 from ledger import actions as ledger
-from ledger.kinds import EntryKind
 from ledger.proofs import statements, typed_data
 from ledger.proofs.errors import VerificationError
 
@@ -193,10 +192,12 @@ def _add(organization: Organization, purpose: KeyPurpose, card: dict[str, Any], 
             )
     except IntegrityError:
         raise KeyTaken("A key on this card was registered before; make new ones with `hengshu keys new`.") from None
-    ledger.record(
-        kind=EntryKind.KEY_REGISTERED,
+    ledger.record_registration(
         subject=organization.urn,
         issuer=organization.urn,
-        payload={"key": key.ref, "purpose": key.purpose, "value": key.value},
+        purpose=key.purpose,
+        key=key.value,
+        ref=key.ref,
+        is_exchange=organization.is_exchange,
     )
     return key

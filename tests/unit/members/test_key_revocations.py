@@ -14,7 +14,7 @@ from exchange.members.exchange_keys import exchange_keys
 from exchange.members.models import SigningKey
 from exchange.members.states import KeyPurpose
 from ledger import actions as ledger
-from ledger.actions.keys import logged_revocations
+from ledger.actions.key_life import logged_revocations
 from ledger.models import Entry
 from tests.factories import members
 

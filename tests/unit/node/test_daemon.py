@@ -17,7 +17,7 @@ from compute.node.daemon import Daemon
 from compute.node.engine import EngineCard, EngineJob
 from compute.node.runs import Node
 from compute.node.store import JobState
-from compute.protocol import documents, sealing
+from compute.protocol import documents, key_documents, sealing
 from compute.protocol.codes import Refused
 from compute.protocol.shapes import parse_time
 from ledger.proofs import statements
@@ -241,6 +241,33 @@ def test_a_revocation_during_the_run_withholds_the_result(scene: Scene) -> None:
         thread.join(10)
 
     assert scene.exchange.of("fail")[0]["report"]["code"] == "CONTRACT_REVOKED"
+    assert scene.exchange.of("submit") == []
+    assert scene.launcher.runs[0].stopped
+
+
+def test_a_key_withdrawn_during_the_run_withholds_the_result(scene: Scene) -> None:
+    scene.launcher.seconds = 60.0
+    thread = scene.start()
+    try:
+        scene.until(lambda: scene.exchange.of("consent"))
+        scene.dispatch()
+        scene.until(lambda: scene.launcher.runs)
+        bank = scene.fund.world.keys["bank"]
+        scene.exchange.key_revocations = [
+            key_documents.revoke(
+                organization=scene.fund.world.orgs["bank"],
+                keys=[("document", bank.document_key)],
+                reason="compromised",
+                by=bank.document,
+                created=scene.fund.world.clock(),
+            )
+        ]
+        scene.until(lambda: scene.exchange.of("fail"))
+    finally:
+        scene.daemon.stop()
+        thread.join(10)
+
+    assert scene.exchange.of("fail")[0]["report"]["code"] == "KEY_REVOKED"
     assert scene.exchange.of("submit") == []
     assert scene.launcher.runs[0].stopped
 
