@@ -178,3 +178,16 @@ class MoneyWrong(DomainError):
 
     code = "MONEY_WRONG"
     status = 500
+
+
+class LeasePending(UsageRefused):
+    """The units asked for do not stand in the chain's total yet."""
+
+    code = "LEASE_PENDING"
+    status = 503
+
+
+class LeaseRefused(UsageRefused):
+    """The ledger contract does not take the total that would include these units."""
+
+    code = "LEASE_REFUSED"

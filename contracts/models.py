@@ -15,6 +15,7 @@ from contracts.postings import AccountKind, TransferKind
 from contracts.querysets import (
     AccountQuerySet,
     ContractQuerySet,
+    LeaseQuerySet,
     MeterDayQuerySet,
     MeterQuerySet,
     ReservationQuerySet,
@@ -226,6 +227,38 @@ class Reservation(models.Model):
 
     def __str__(self) -> str:
         return f"reservation {self.pk} {self.state}"
+
+
+class Lease(models.Model):
+    """Units that stand in the chain's total before they are used: one for a costly run, many for quick calls.
+
+    `total` is the absolute total that includes them. What was served is written before it is used, so the
+    chain's total is never behind the real use, whoever dies in between.
+    """
+
+    reservation = models.OneToOneField(Reservation, on_delete=models.PROTECT, related_name="lease")
+    total = models.PositiveBigIntegerField()
+    units = models.PositiveIntegerField()
+    serves_calls = models.BooleanField(default=False)
+    served = models.PositiveIntegerField(default=0)
+    asked = models.DateTimeField(default=timezone.now)
+    confirmed_at = models.DateTimeField(null=True)
+    closed_at = models.DateTimeField(null=True)
+
+    objects = LeaseQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(condition=Q(units__gte=1, total__gte=F("units")), name="lease_in_its_total"),
+            models.CheckConstraint(condition=Q(served__lte=F("units")), name="lease_serves_no_more"),
+            models.CheckConstraint(
+                condition=Q(served=0) | Q(confirmed_at__isnull=False), name="lease_serves_once_confirmed"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"lease of {self.units} up to {self.total}"
 
 
 class UsageRecord(models.Model):

@@ -83,6 +83,28 @@ class ReservationQuerySet(models.QuerySet["tables.Reservation"]):
         return self.pending().filter(expires_at__lte=now)
 
 
+class LeaseQuerySet(models.QuerySet["tables.Lease"]):
+    """Leases: serving is one conditional UPDATE, so that no two callers get the same unit."""
+
+    def locked(self) -> "LeaseQuerySet":
+        return self.select_for_update(no_key=True, of=("self",))
+
+    def open_for_calls(self, contract: "tables.Contract", now: datetime) -> "LeaseQuerySet":
+        """The leases that serve, or will serve, this contract's calls."""
+        return self.filter(
+            reservation__meter__contract=contract,
+            reservation__state=ReservationState.PENDING.value,
+            reservation__expires_at__gt=now,
+            serves_calls=True,
+            closed_at=None,
+        )
+
+    def serve(self, units: int) -> bool:
+        """Count units as used on this row, where the chain has confirmed them and they are left."""
+        ready = self.filter(confirmed_at__isnull=False, closed_at=None, units__gte=F("served") + units)
+        return ready.update(served=F("served") + units) == 1
+
+
 class AccountQuerySet(models.QuerySet["tables.Account"]):
     """Accounts."""
 

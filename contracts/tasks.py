@@ -2,13 +2,14 @@
 
 from celery import shared_task
 
-from contracts.actions import chain_following, lifecycle, meters
+from contracts.actions import chain_following, leases, lifecycle, meters
 
 
 @shared_task(name="contracts.expire_reservations")
 def expire_reservations() -> None:
-    """Give quota and money of forgotten runs back."""
+    """Give quota and money of forgotten runs back; charge what leases have served."""
     meters.expire()
+    leases.close_overdue()
 
 
 @shared_task(name="contracts.advance_contracts")

@@ -14,6 +14,7 @@ from contracts.policies import check_effective
 from exchange.kernel.errors import DomainError
 from exchange.members.exchange_keys import exchange_keys, exchange_organization
 from ledger import actions as ledger
+from ledger.actions import chain_looks
 from ledger.kinds import EntryKind
 from ledger.proofs import statements
 
@@ -26,7 +27,8 @@ def authorize(*, computation: Computation, now: datetime) -> Authorization | Non
     """Build and sign the job once every party has granted; None while one has not.
 
     The policy is asked again with the products as they are now, and the contract must still be in
-    effect; otherwise the computation ends and the quota goes back.
+    effect; otherwise the computation ends and the quota goes back. While the chain has been silent for
+    longer than CHAIN_DOWN_LIMIT_SECONDS, nothing is authorized and nothing ends.
 
     Idempotent: a computation has one authorization.
     """
@@ -36,6 +38,8 @@ def authorize(*, computation: Computation, now: datetime) -> Authorization | Non
     consents = list(locked.consents.order_by("pk"))
     if any(consent.state != ConsentState.GRANTED for consent in consents):
         return None
+    if chain_looks.is_down_too_long(now=now):
+        return None  # it waits, and goes on when the chain is back or ends when the request expires
     try:
         check_effective(locked.contract, now=now)
         decision = decisions.decide(contract=locked.contract, request=locked.request, now=now)

@@ -8,6 +8,9 @@ from django.db import transaction
 from compute.actions import moves
 from compute.models import Computation, NodeTask, SeenMessage
 from compute.states import BEFORE_DISPATCH, LEASED_TASKS, ComputationState, TaskState
+from contracts.actions import leases
+from contracts.errors import UsageRefused
+from contracts.models import Reservation
 from exchange.kernel import identifiers
 from exchange.members.exchange_keys import exchange_organization
 from exchange.members.models import Organization
@@ -22,12 +25,21 @@ REPLAY_WINDOW = timedelta(minutes=15)  # nonces are kept three times as long as 
 def dispatch(*, computation: Computation, now: datetime) -> list[NodeTask]:
     """Give every party of the job its task, once the authorization is under a signed checkpoint.
 
+    A costly run also waits until the chain's total includes it; where the chain refuses that, the run ends
+    with the refusal's code, and nothing is charged.
+
     Idempotent: one task for each (computation, party), by constraint; asking again returns them.
     """
     locked = moves.lock(computation.pk)
     if locked.state != ComputationState.AUTHORIZED:
         return list(locked.tasks.all())
     if not ledger.is_sealed(locked.authorization.entry):
+        return []
+    try:
+        if not _is_counted(locked, now=now):
+            return []
+    except UsageRefused as refusal:
+        moves.end(locked, ComputationState.REJECTED, code=refusal.code, stage="meter", now=now)
         return []
     parties = locked.authorization.job["parties"]
     refs = [identifiers.parse_urn(party["organization"], kind="org") for party in parties]
@@ -59,6 +71,14 @@ def dispatch(*, computation: Computation, now: datetime) -> list[NodeTask]:
         key=f"computation-dispatched:{locked.ref}",
     )
     return tasks
+
+
+def _is_counted(computation: Computation, *, now: datetime) -> bool:
+    """Whether the chain's total includes this run already, where that is asked for; otherwise it is asked now."""
+    if not leases.is_needed(computation.contract, operation=computation.operation):
+        return True
+    reservation = Reservation.objects.get(subject=computation.urn)
+    return leases.look(leases.ask(reservation=reservation, now=now), now=now)
 
 
 def expire(*, now: datetime) -> int:

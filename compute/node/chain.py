@@ -111,9 +111,12 @@ class ChainReader:
         """
         return self._kept(f"void {signer} {digest}", lambda: self._read_voided(signer, digest))
 
-    def check(self, *, grantor: str, terms_digest: str, now: datetime) -> None:
+    def check(self, *, grantor: str, terms_digest: str, now: datetime, is_counted: bool = False) -> None:
         """Check that this provider allows use under these terms now.
 
+        Args:
+            is_counted: the total may include this very run already, as it does for costly operations; the
+                last run then finds it at the cap. The node's own meter is the limit either way.
         Raises:
             Refused: `GRANT_MISSING` no such grant; `CONTRACT_REVOKED` ended, or the terms withdrawn;
                 `GRANT_EXPIRED` outside its window or used up; `CHAIN_UNAVAILABLE` no answer younger
@@ -129,7 +132,7 @@ class ChainReader:
             raise Refused("CONTRACT_REVOKED")
         if found is None:
             raise Refused("GRANT_MISSING")
-        if not found.not_before <= now.timestamp() <= found.not_after or found.used >= found.cap:
+        if not found.not_before <= now.timestamp() <= found.not_after or found.used + (not is_counted) > found.cap:
             raise Refused("GRANT_EXPIRED")
 
     def forget(self) -> None:

@@ -12,9 +12,9 @@ class ChainGrants:
     def __init__(self, reader: chain.ChainReader) -> None:
         self._reader = reader
 
-    def check(self, *, grantor: str, terms_digest: str, now: datetime) -> None:
+    def check(self, *, grantor: str, terms_digest: str, now: datetime, is_counted: bool = False) -> None:
         """See `admission.Grants`."""
-        self._reader.check(grantor=grantor, terms_digest=terms_digest, now=now)
+        self._reader.check(grantor=grantor, terms_digest=terms_digest, now=now, is_counted=is_counted)
 
     def forget(self) -> None:
         """Let nothing kept stand in for a silent chain: before a result leaves, nothing old will do."""

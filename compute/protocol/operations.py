@@ -29,6 +29,11 @@ class Operation:
     has_compute_party: bool
     parameters: shapes.Shape
 
+    @property
+    def is_costly(self) -> bool:
+        """Whether a run is worth a transaction of its own before it starts: several machines work on it for long."""
+        return self.has_compute_party
+
 
 _FILTER = shapes.members(
     {"column": shapes.COLUMN, "in": shapes.list_of(shapes.text(0, 200), low=1, high=64, distinct=True)}

@@ -172,7 +172,9 @@ def expire(*, now: datetime | None = None) -> int:
     """
     now = now or timezone.now()
     expired = 0
-    for pk in Reservation.objects.overdue(now).order_by("pk").values_list("pk", flat=True)[:_BATCH]:
+    # Leases for calls are closed by `leases.close_overdue`: what they served is charged.
+    overdue = Reservation.objects.overdue(now).exclude(lease__serves_calls=True)
+    for pk in overdue.order_by("pk").values_list("pk", flat=True)[:_BATCH]:
         with transaction.atomic():
             reservation = (
                 Reservation.objects.overdue(now)

@@ -6,7 +6,8 @@ until the chain shows its effect. Payloads, all public:
 - grant: `grantor`, `terms_digest` (64 hex), `not_before`, `not_after` (Unix seconds), `cap`, `signature`
 - revoke: `grant_id` (0x, 64 hex), `signature`
 - void: `signer`, `digest` (64 hex), `signature`
-- meter: `grant_id`, `used` (an absolute total)
+- meter: `grant_id`, `used` (an absolute total), and `open` (true) where the grant must not be revoked even
+  if the total stands already
 
 Two lanes, each with its own account and its own lock: what ends a grant never waits behind what makes one,
 neither in a queue of ours nor behind a stuck nonce.
@@ -210,6 +211,9 @@ def grant_id_of(record: ChainRecord) -> str:
 
 def _prepare(chain: LedgerBackend, deployment: ChainDeployment, record: ChainRecord, keys: Any, *, nonce: int) -> bool:
     """Save the signed transaction of a record; False when there is nothing to send."""
+    if record.payload.get("open") and _is_over(chain, deployment, record):
+        _fail(record, "GRANT_REVOKED")
+        return False
     if _has_effect(chain, deployment, record):
         _confirm(record, deployment, chain.inclusion(record.transaction_hash) if record.transaction_hash else None)
         return False
@@ -316,6 +320,15 @@ def _has_effect(chain: LedgerBackend, deployment: ChainDeployment, record: Chain
         return found.used >= int(record.payload["used"])
     wanted = (record.payload["not_before"], record.payload["not_after"], record.payload["cap"])
     return (found.not_before, found.not_after, found.cap) == wanted
+
+
+def _is_over(chain: LedgerBackend, deployment: ChainDeployment, record: ChainRecord) -> bool:
+    """Whether the grant was revoked: a total that stands already says nothing about that."""
+    found = chain.grant(deployment.contract_address, grant_id_of(record))
+    if found is None:
+        return False
+    voided = chain.is_voided(deployment.contract_address, signer=found.grantor, digest=found.terms_digest)
+    return voided or found.revoked_at != 0
 
 
 def _grant_is_on_its_way(record: ChainRecord) -> bool:

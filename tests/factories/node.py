@@ -48,7 +48,7 @@ class FakeGrants:
         self.code = ""
         self.asked: list[str] = []
 
-    def check(self, *, grantor: str, terms_digest: str, now: datetime) -> None:
+    def check(self, *, grantor: str, terms_digest: str, now: datetime, is_counted: bool = False) -> None:
         self.asked.append(grantor)
         if self.code:
             raise Refused(self.code)

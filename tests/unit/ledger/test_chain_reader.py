@@ -82,6 +82,13 @@ def test_a_used_up_grant_does_not_count(contract, provider, reader):
 
 
 @pytest.mark.chain
+def test_the_last_run_that_the_total_includes_already_is_let_through(contract, provider, reader):
+    grant = contract.grant(provider)
+    contract.run(record_call("meter", {"grant_id": grant, "used": 20}), by=contract.exchange)
+    reader.check(grantor=provider.chain_address, terms_digest=TERMS, now=NOW, is_counted=True)
+
+
+@pytest.mark.chain
 def test_a_revocation_is_seen_at_once(contract, provider, reader):
     grant = contract.grant(provider)
     assert refusal(reader, provider) == ""
