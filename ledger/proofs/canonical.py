@@ -137,12 +137,16 @@ def _check_value(value: Any, *, depth: int, floats: bool) -> bool:
         for name, item in value.items():
             if not isinstance(name, str):
                 raise VerificationError("NOT_CANONICAL", "member names must be strings")
-            is_plain &= _check_text(name) and name.isascii()
-            is_plain &= _check_value(item, depth=depth + 1, floats=floats)
+            if type(name) is not str or not name.isascii():
+                _check_text(name)
+                is_plain = False
+            if type(item) is not str or not item.isascii():  # most members are plain texts
+                is_plain &= _check_value(item, depth=depth + 1, floats=floats)
         return is_plain
     if isinstance(value, list | tuple):
         for item in value:
-            is_plain &= _check_value(item, depth=depth + 1, floats=floats)
+            if type(item) is not str or not item.isascii():
+                is_plain &= _check_value(item, depth=depth + 1, floats=floats)
         return is_plain
     if not (floats and isinstance(value, float)):
         raise VerificationError("NOT_CANONICAL", "only integers, strings, booleans, null, lists and objects")

@@ -1,5 +1,7 @@
 """Public keys and signatures as text: base58btc multibase and did:key, for Ed25519."""
 
+from functools import lru_cache
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -23,11 +25,14 @@ def encode(data: bytes) -> str:
 
 def decode(text: str) -> bytes:
     """Bytes of multibase base58btc text; VerificationError `ENCODING_INVALID` for anything else."""
-    if not text.startswith("z") or len(text) > 512 or any(c not in _VALUES for c in text[1:]):
+    if not text.startswith("z") or len(text) > 512:
         raise VerificationError("ENCODING_INVALID", "not multibase base58btc text")
     number = 0
-    for character in text[1:]:
-        number = number * 58 + _VALUES[character]
+    try:
+        for character in text[1:]:
+            number = number * 58 + _VALUES[character]
+    except KeyError:
+        raise VerificationError("ENCODING_INVALID", "not multibase base58btc text") from None
     zeros = len(text[1:]) - len(text[1:].lstrip("1"))
     return b"\0" * zeros + number.to_bytes((number.bit_length() + 7) // 8, "big")
 
@@ -41,6 +46,7 @@ def did_key(public_key: Ed25519PublicKey) -> str:
     return "did:key:" + encode(_ED25519_PREFIX + raw)
 
 
+@lru_cache(maxsize=1024)
 def public_key(did: str) -> Ed25519PublicKey:
     """The Ed25519 public key inside a did:key; VerificationError `KEY_INVALID` for anything else."""
     raw = decode(did.removeprefix("did:key:")) if did.startswith("did:key:") else b""

@@ -14,6 +14,7 @@ import binascii
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ledger.proofs import signature_types
 from ledger.proofs.errors import VerificationError
@@ -59,6 +60,7 @@ def vkey(name: str, public_key: PublicKey, *, algorithm: int | None = None) -> s
     return f"{name}+{key_id(name, public_key, algorithm=algorithm).hex()}+{encoded}"
 
 
+@lru_cache(maxsize=1024)
 def parse_vkey(text: str) -> VerifierKey:
     """Read a vkey string of type 0x01, 0x04 or 0x06.
 

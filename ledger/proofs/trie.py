@@ -8,6 +8,7 @@ Source: Ethereum yellow paper, appendix D; EIP-1186 for the list.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ledger.proofs import rlp
 from ledger.proofs.errors import VerificationError
@@ -89,14 +90,25 @@ class _Walk:
             raise VerificationError(_CODE, "the trie proof ends before the key")
         encoded = self._proof[self._used]
         self._used += 1
-        if keccak256(encoded) != name:
+        if _hashed(encoded) != name:
             raise VerificationError(_CODE, "a node of the trie proof is not the one named by its parent")
         if len(encoded) < 32 and not is_root:
             raise VerificationError(_CODE, "a node that belongs inside its parent is named by hash")
         try:
-            return rlp.decode(encoded, max_bytes=MAX_NODE_BYTES)
+            return _decoded(encoded)
         except VerificationError as error:
             raise VerificationError(_CODE, f"a trie node is not RLP: {error.message}") from error
+
+
+# Proofs of several keys begin with the same nodes; nobody changes what is decoded.
+@lru_cache(maxsize=256)
+def _hashed(encoded: bytes) -> bytes:
+    return keccak256(encoded)
+
+
+@lru_cache(maxsize=256)
+def _decoded(encoded: bytes) -> rlp.Item:
+    return rlp.decode(encoded, max_bytes=MAX_NODE_BYTES)
 
 
 def _check_branch(node: list[rlp.Item]) -> None:
