@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from ledger.proofs import tlog_proof
 from tests.factories.receipts import Purchase
 
 ISOLATED = """
@@ -92,6 +93,27 @@ def test_the_policy_is_pinned_and_a_new_one_needs_a_word(tmp_path, purchase, mac
     assert machine.run("policy", "fetch", "--replace").code == 0
     machine.exchange.answers[place] = (200, {"type": "x"})
     assert machine.run("policy", "fetch", "--replace").err.startswith("POLICY_INVALID")
+
+
+def test_a_tlog_proof_is_judged_under_a_stock_policy_and_needs_its_leaf(tmp_path, machine):
+    bought = Purchase(witnesses=3, quorum=2)
+    bundle = bought.document()
+    entry = bundle["entries"][0]
+    steps = tuple(map(bytes.fromhex, entry["path"]))
+    proof = tlog_proof.TlogProof(entry["index"], steps, bundle["checkpoint"])
+    for name, text in (("e.tlog-proof", tlog_proof.format_text(proof)), ("leaf.json", entry["leaf"]),
+                       ("tlog-policy", bought.policy.tlog_policy()),
+                       ("policy.json", json.dumps(bought.policy.document()))):  # fmt: skip
+        (tmp_path / name).write_text(text)
+    place = str(tmp_path / "e.tlog-proof")
+    for policy in ("tlog-policy", "policy.json"):
+        words = ["verify", place, "--policy", str(tmp_path / policy)]
+        assert machine.run("--lang", "en", *words, "--leaf", str(tmp_path / "leaf.json")).code == 0, machine.out
+        assert "The entry's proof holds." in machine.out
+        assert machine.run(*words).code == 1
+        assert machine.run(*words, "--leaf", place).code == 1
+    (tmp_path / "tlog-policy").write_text("quorum nowhere\n")
+    assert machine.run("verify", place, "--policy", str(tmp_path / "tlog-policy")).err.startswith("POLICY_INVALID")
 
 
 def test_a_receipt_is_kept_byte_for_byte(tmp_path, purchase, machine):
