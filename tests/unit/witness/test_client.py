@@ -218,8 +218,8 @@ def test_a_witness_that_names_other_sizes_without_end_is_left(
 
 def test_an_answer_that_drips_has_an_end(log: SmallLog, scripted: list[Scripted]) -> None:
     """Every byte comes in time; the answer as a whole does not."""
-    made = keys.generate("w")
-    scripted.append(Scripted(answer(200, cosigned(log, made)), drip_seconds=0.1))
+    made = keys.WitnessKeys("w", Ed25519PrivateKey.generate())
+    scripted.append(Scripted(answer(200, cosigned(log, made)), drip_seconds=0.05))
     client = WitnessClient(scripted[0].url, vkeys=made.vkeys, timeout_seconds=0.7)
     begun = time.monotonic()
 
