@@ -79,6 +79,25 @@ def build_parser(language: str) -> argparse.ArgumentParser:
     made = command(keys, "new", "keys:new", "生成密钥文件并打印公钥卡片", "make the key file and print the public card")
     made.add_argument("--name", required=True, help=t("机构名称", "name of the organisation"))
     command(keys, "show", "keys:show", "打印公钥卡片", "print the public card")
+    changed = command(keys, "rotate", "keys:rotate", "轮换密钥", "put new keys in the place of the registered ones")
+    changed.add_argument(
+        "--new", required=True, help=t("新密钥文件，不存在则生成", "the new key file; made if missing")
+    )
+    changed.add_argument(
+        "--only",
+        action="append",
+        choices=("document", "chain", "sealing"),
+        help=t("只换这一种", "change this one only"),
+    )
+    changed.add_argument("--yes", action="store_true", help=t("不再询问", "do not ask"))
+    ended = command(keys, "revoke", "keys:revoke", "撤销密钥", "withdraw keys at once, in the log and on chain")
+    ended.add_argument(
+        "--only", action="append", choices=("document", "chain", "sealing"), help=t("只撤这一种", "this one only")
+    )
+    ended.add_argument("--by", choices=("document", "chain"), default="document", help=t("用哪把钥签", "signed by"))
+    ended.add_argument("--reason", choices=("compromised", "lost", "ceased"), default="compromised")
+    ended.add_argument("--chain", action="store_true", help=t("同时在链上作废", "void them on chain as well"))
+    ended.add_argument("--yes", action="store_true", help=t("不再询问", "do not ask"))
 
     login = command(groups, "login", "sessions:login", "登录交易所", "log in to an exchange")
     login.add_argument("--username", required=True, help=t("用户名", "user name"))
@@ -142,8 +161,10 @@ def _contract_commands(place: Any, command: Any, t: Any) -> None:
     proposed.add_argument("--terms", default="", help=t("其余条款的 JSON 文件", "JSON file with further choices"))
     proposed.add_argument("--set", action="append", metavar="NAME=VALUE", help=t("单项条款", "one further choice"))
     _signing(command(place, "sign", "contracts:sign", "签署条款", "sign the terms"), t)
-    _signing(command(place, "grant", "contracts:grant", "签发链上授权", "sign the on-chain grant"), t)
+    granted = _signing(command(place, "grant", "contracts:grant", "签发链上授权", "sign the on-chain grant"), t)
+    _directly(granted, t)
     revoked = _signing(command(place, "revoke", "contracts:revoke", "撤销合约授权", "end a contract at once"), t)
+    _directly(revoked, t)
     revoked.add_argument("--reason", default="", help=t("理由", "reason"))
     revoked.add_argument(
         "--sequence", type=int, default=0, help=t("撤销序号，缺省为当前时间", "sequence; the time if not given")
@@ -151,6 +172,16 @@ def _contract_commands(place: Any, command: Any, t: Any) -> None:
     stated = command(place, "statement", "contracts:statement", "重算结算单", "recompute the statement and compare")
     stated.add_argument("ref")
     stated.add_argument("--period", default="", help=t("账期，如 2026-11", "period, such as 2026-11"))
+
+
+def _directly(parser: argparse.ArgumentParser, t: Any) -> None:
+    parser.add_argument(
+        "--direct", action="store_true", help=t("自己向链发送交易，不经交易所", "send the transaction yourself")
+    )
+    parser.add_argument(
+        "--rpc", default="", metavar="URL", help=t("--direct 所用的链节点", "the chain's endpoint for --direct")
+    )
+    parser.add_argument("--terms", default="", help=t("--direct 所用的已签署条款", "the signed terms for --direct"))
 
 
 def _signing(parser: argparse.ArgumentParser, t: Any) -> argparse.ArgumentParser:

@@ -8,20 +8,18 @@ contract moves only from the size it holds, so no second copy counts.
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from exchange.kernel.errors import DomainError
 from ledger import keys as own_keys
 from ledger.actions import chain_looks, chain_proofs, deployments, fees, witnessing
+from ledger.actions.passes import LOOK_AGAIN_SECONDS, REPLACE_AFTER, single_worker
 from ledger.actions.proofs import anchor_document
 from ledger.backends.base import AnchoredRoot, ChainRefused, LedgerBackend, SignedTransaction, anchor_call
 from ledger.models import Anchor, AnchorAttempt, AttemptState, ChainDeployment, Checkpoint, Entry, Leaf, Log, Tile
@@ -30,8 +28,6 @@ from ledger.proofs.errors import VerificationError
 
 logger = logging.getLogger(__name__)
 
-LOOK_AGAIN_SECONDS = (0.0, 0.05, 0.1, 0.25)
-REPLACE_AFTER = timedelta(seconds=30)
 _LOCK = 0x68656E6701  # "heng" and the duty's number: the advisory lock of this pass
 _OPEN = (AttemptState.PREPARED, AttemptState.SENT)
 
@@ -119,20 +115,6 @@ def anchor_for(size: int) -> dict[str, Any] | None:
         return None
     anchor = deployment.anchors.filter(log__frozen_at__isnull=True, size__gte=size).order_by("size").first()
     return None if anchor is None else anchor_document(anchor)
-
-
-@contextmanager
-def single_worker(lock: int) -> Iterator[bool]:
-    """True while this process alone holds the duty. It saves gas; safety is the contract's compare-and-swap."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [lock])
-        alone = bool(cursor.fetchone()[0])
-    try:
-        yield alone
-    finally:
-        if alone:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [lock])
 
 
 def _reconcile(chain: LedgerBackend, keys: Any, *, confirmations: int) -> AnchorPass:

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from ledger import keys as own_keys
 from ledger.actions import chain_looks, deployments, fees
-from ledger.actions.anchoring import REPLACE_AFTER
+from ledger.actions.passes import REPLACE_AFTER
 from ledger.models import AnchorAttempt, AttemptState, ChainEvent, ChainRecord, ChainRecordKind, ChainRecordState, Log
 from ledger.proofs import rlp
 from ledger.proofs.errors import VerificationError

@@ -18,8 +18,8 @@ from django.db import transaction
 
 from exchange.kernel.errors import DomainError
 from ledger.actions import deployments
-from ledger.actions.anchoring import single_worker
 from ledger.actions.entries import record
+from ledger.actions.passes import single_worker
 from ledger.backends.base import ContractEvent, LedgerBackend
 from ledger.kinds import EntryKind
 from ledger.models import ChainDeployment, ChainEvent, Entry

@@ -29,7 +29,7 @@ from compute.protocol.keyfiles import KeyFile
 from exchange.kernel.errors import DomainError, InvalidInput
 from ledger import keys as own_keys
 from ledger.actions import deployments, fees
-from ledger.actions.anchoring import LOOK_AGAIN_SECONDS, REPLACE_AFTER, single_worker
+from ledger.actions.passes import LOOK_AGAIN_SECONDS, REPLACE_AFTER, single_worker
 from ledger.backends.base import ChainRefused, Inclusion, LedgerBackend, record_call
 from ledger.models import ChainDeployment, ChainRecord, ChainRecordKind, ChainRecordState
 from ledger.proofs import grants

@@ -7,7 +7,7 @@ from typing import Any
 
 from compute.protocol import documents, shapes
 from exchange.client import store
-from exchange.client.commands import confirming, products
+from exchange.client.commands import confirming, direct, products
 from exchange.client.context import Context, failed, terms_of
 from exchange.client.errors import ClientError
 from exchange.client.output import yuan
@@ -78,11 +78,13 @@ def sign(context: Context, args: argparse.Namespace) -> int:
 
 
 def grant(context: Context, args: argparse.Namespace) -> int:
-    """Sign the on-chain grant for a contract (EIP-712); the exchange carries it to the chain."""
-    document = context.signed_terms(args.ref)
+    """Sign the on-chain grant for a contract (EIP-712); the exchange carries it to the chain, or `--direct` we do."""
+    document = direct.kept_terms(context, args) if args.direct else context.signed_terms(args.ref)
     keys, policy = context.keys(), context.policy()
     _check_own_party(document, keys=keys)
     _check_signed_by(document, keys.document_key)
+    if args.direct:
+        return direct.grant(context, args, document=document)
     if policy.chain is None:
         raise ClientError(
             "CHAIN_NOT_IN_POLICY",
@@ -115,7 +117,14 @@ def grant(context: Context, args: argparse.Namespace) -> int:
 
 
 def revoke(context: Context, args: argparse.Namespace) -> int:
-    """End a contract at once: a signed document for nodes and exchange, and a signature for the chain."""
+    """End a contract at once: a signed document for nodes and exchange, and a signature for the chain.
+
+    With `--direct`, the chain alone is told, by a transaction of our own; the exchange need not be up.
+    """
+    if args.direct:
+        document = direct.kept_terms(context, args)
+        _check_own_party(document, keys=context.keys())
+        return direct.revoke(context, args, document=document)
     detail = context.api().get(f"contracts/{args.ref}/")
     document = terms_of(detail)
     keys = context.keys()
