@@ -89,9 +89,24 @@ class ApplicationSerializer(StrictSerializer[Any]):
 
 
 class CardSerializer(StrictSerializer[Any]):
-    """A signed key card, as `hengshu keys show --json` writes it."""
+    """A signed key card as `hengshu keys show --json` writes it, or a rotation as `hengshu keys rotate` does."""
 
     card = serializers.DictField()
+
+
+class VoidSerializer(StrictSerializer[Any]):
+    """The same withdrawal for the chain: EIP-712 `Void` of the key's digest, by the organisation's chain key."""
+
+    signer = serializers.RegexField(r"^0x[0-9a-fA-F]{40}\Z")
+    digest = serializers.RegexField(r"^[0-9a-f]{64}\Z")
+    signature = serializers.RegexField(r"^0x[0-9a-f]{130}\Z")
+
+
+class KeyRevocationSerializer(StrictSerializer[Any]):
+    """A signed revocation of keys, as `hengshu keys revoke` writes it."""
+
+    document = serializers.DictField()
+    voids = VoidSerializer(many=True, required=False, default=list)
 
 
 class ReasonSerializer(StrictSerializer[Any]):

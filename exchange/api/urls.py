@@ -12,6 +12,7 @@ _members: list[URLPattern | URLResolver] = [
     path("organizations/", views.OrganizationsView.as_view(), name="organizations"),
     path("organizations/<str:ref>/", views.OrganizationView.as_view(), name="organization"),
     path("organizations/<str:ref>/keys/", views.KeysView.as_view(), name="keys"),
+    path("key-revocations/", views.KeyRevocationsView.as_view(), name="key-revocations"),
     path("organizations/<str:ref>/<slug:verb>/", views.OrganizationActView.as_view(), name="organization-act"),
 ]
 

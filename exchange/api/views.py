@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from exchange.api import serializers
 from exchange.kernel.errors import NotFound
 from exchange.members.access import access_organization, may_view_file
-from exchange.members.actions import keys, organizations, tokens
+from exchange.members.actions import key_revocations, keys, organizations, tokens
 from exchange.members.models import ApiToken, Membership, Organization, User
 from exchange.members.permissions import Permission, check_permission
 from exchange.web import error_table
@@ -141,7 +141,7 @@ class KeysView(APIView):
     @extend_schema(request=serializers.CardSerializer, responses={201: serializers.KeySerializer(many=True)})
     @idempotent
     def post(self, request: Request, ref: str) -> Response:
-        """Register a signed key card; keys in force before are rotated out."""
+        """Register a signed key card, or rotate keys in force by a document that old and new keys have signed."""
         by = acting_membership(request)
         organization = access_organization(ref, by=by)
         check_permission(by, Permission.KEY_MANAGE)
@@ -149,8 +149,26 @@ class KeysView(APIView):
             raise NotFound("Keys are registered by the organisation's own people.")
         data = serializers.CardSerializer(data=request.data)
         data.is_valid(raise_exception=True)
-        registered = keys.register(organization=organization, card=data.validated_data["card"])
+        registered = keys.accept(organization=organization, document=data.validated_data["card"])
         return Response(serializers.KeySerializer(registered, many=True).data, status=201)
+
+
+class KeyRevocationsView(APIView):
+    """The end of keys before their time. Whose laptop is stolen may have no way to sign in: the signature counts."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = (LoginAddressThrottle,)
+
+    @extend_schema(
+        request=serializers.KeyRevocationSerializer, responses={201: serializers.KeySerializer(many=True)}, auth=[]
+    )
+    def post(self, request: Request) -> Response:
+        """Withdraw keys by a document that one of them, another of the organisation, or the exchange has signed."""
+        data = serializers.KeyRevocationSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        withdrawn = key_revocations.withdraw(**data.validated_data)
+        return Response(serializers.KeySerializer(withdrawn, many=True).data, status=201)
 
 
 Act = Callable[[Organization, Membership, str], Organization]

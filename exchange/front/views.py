@@ -122,6 +122,6 @@ def register_card(request: HttpRequest, ref: str) -> HttpResponseBase:
     if not form.is_valid():
         messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
         return redirect("front:organization", ref=found.ref)
-    keys.register(organization=found, card=form.cleaned_data["card"])
+    keys.accept(organization=found, document=form.cleaned_data["card"])
     messages.success(request, _("The public keys are registered and logged."))
     return redirect("front:organization", ref=found.ref)

@@ -5,7 +5,7 @@ from ledger.actions.chain_events import read_chain_events
 from ledger.actions.chain_records import chain_record, send_chain_records, send_revocations, submit_chain_record
 from ledger.actions.entries import erase, payload_of, record
 from ledger.actions.evidence import evidence
-from ledger.actions.key_life import record_registration, record_revocation, record_rotation
+from ledger.actions.key_life import record_registration, record_revocation, record_rotation, submit_void
 from ledger.actions.log import seal
 from ledger.actions.proofs import (
     anchor_document,
@@ -46,6 +46,7 @@ __all__ = [
     "send_chain_records",
     "send_revocations",
     "submit_chain_record",
+    "submit_void",
     "trust_policy",
     "withdraw_witness",
 ]

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from compute.protocol.key_documents import Purpose, key_digest
-from ledger.actions import entries
+from exchange.kernel.errors import InvalidInput
+from ledger.actions import chain_records, deployments, entries
 from ledger.kinds import EntryKind
-from ledger.models import Entry, Log
-from ledger.proofs import policies
+from ledger.models import ChainRecord, ChainRecordKind, Entry, Log
+from ledger.proofs import grants, policies, typed_data
+from ledger.proofs.errors import VerificationError
 from ledger.proofs.policies import HANDOVER, Frozen, Revoked, Window
 
 _EXCHANGE_KEY = "exchange-key:"
@@ -67,6 +69,31 @@ def record_registration(*, subject: str, issuer: str, purpose: str, key: str, re
         payload={"key": ref, "purpose": purpose, "value": key},
         key=f"{_EXCHANGE_KEY}{key_digest(key)}" if is_exchange and purpose == Purpose.DOCUMENT else None,
     )
+
+
+def submit_void(*, key: str, payload: Mapping[str, str]) -> ChainRecord:
+    """Ask for a signed void of a key on the chain, in the caller's transaction.
+
+    Raises:
+        InvalidInput: the signature is not the signer's, for the contract that the log is anchored in.
+    Idempotent: one record for each `key`.
+    """
+    deployment = deployments.current_deployment()
+    if deployment is None:
+        raise InvalidInput("The exchange has no chain now; send the withdrawal without its chain part.")
+    digest = grants.void_digest(
+        chain_id=deployment.chain_id,
+        contract_address=deployment.contract_address,
+        signer=payload["signer"],
+        statement_digest=payload["digest"],
+    )
+    try:
+        typed_data.verify(digest, payload["signature"], signer=payload["signer"])
+    except VerificationError as error:
+        raise InvalidInput(
+            "The chain signature is not the signer's for this chain and contract; fetch the trust policy again."
+        ) from error
+    return chain_records.submit_chain_record(kind=ChainRecordKind.VOID, key=key, payload=dict(payload))
 
 
 def rotation_to(key: str) -> Entry | None:

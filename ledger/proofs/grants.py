@@ -104,6 +104,21 @@ def sign_grant(
     return {**fields, "signature": typed_data.sign(grant_digest(**fields), key=key)}
 
 
+def sign_void(
+    *, key: coincurve.PrivateKey, chain_id: int, contract_address: str, statement_digest: str
+) -> dict[str, str]:
+    """A signed void as the exchange takes it: signer, digest (64 hex characters) and signature."""
+    signer = typed_data.checksum_address(typed_data.keccak256(key.public_key.format(compressed=False)[1:])[-20:])
+    digest = void_digest(
+        chain_id=chain_id, contract_address=contract_address, signer=signer, statement_digest=statement_digest
+    )
+    return {
+        "signer": signer,
+        "digest": _bytes32(statement_digest).hex(),
+        "signature": typed_data.sign(digest, key=key),
+    }
+
+
 def verify_grant(grant: Mapping[str, Any], *, grantor: str) -> None:
     """Check a signed grant (the fields of `sign_grant`) against the address that must have made it.
 

@@ -14,18 +14,23 @@ from exchange.members import signals
 from exchange.members.errors import KeyRevocationInvalid, KeyRevoked, ReasonMissing
 from exchange.members.exchange_keys import exchange_keys
 from exchange.members.models import Organization, SigningKey
+from exchange.members.states import KeyPurpose
 from ledger import actions as ledger
 from ledger.proofs.errors import VerificationError
 
 
 @transaction.atomic
-def withdraw(*, document: Mapping[str, Any], note: str = "") -> list[SigningKey]:
+def withdraw(
+    *, document: Mapping[str, Any], voids: Sequence[Mapping[str, str]] = (), note: str = ""
+) -> list[SigningKey]:
     """Withdraw keys as a signed revocation says, from this moment on. Whoever brings it: the signature counts.
 
     The author is one of the keys that are withdrawn, another key in force of the same organisation, or the
     exchange's own key. What the keys signed counts from now on only where it was logged before.
 
     Args:
+        voids: the same for the chain, where its owner wants it there too: `signer` (a chain address of the
+            organisation), `digest` (`key_digest` of one of the keys) and the EIP-712 `signature`.
         note: what people should read of it, at most 500 characters; stays out of the log.
     Raises:
         KeyRevocationInvalid: not a signed revocation of registered keys, or its author may not withdraw them.
@@ -45,6 +50,8 @@ def withdraw(*, document: Mapping[str, Any], note: str = "") -> list[SigningKey]
                 "key in force of the organisation, or ask the exchange."
             )
         result.append(key if key.revoked_at is not None else _end(key, revocation, author=str(author), note=note))
+    for void in voids:
+        _void(organization, revocation, void)
     return result
 
 
@@ -115,6 +122,15 @@ def _author(organization: Organization, revocation: Mapping[str, Any]) -> str | 
     if organization.keys.current().named(author).exists():
         return "organization"
     return "exchange" if author == exchange_keys().document_key else None
+
+
+def _void(organization: Organization, revocation: Mapping[str, Any], void: Mapping[str, str]) -> None:
+    """Pass one withdrawal on to the chain, where anybody can then see that it was made, or prove that it was not."""
+    digests = {key_documents.key_digest(item["key"]) for item in revocation["keys"]}
+    addresses = organization.keys.for_purpose(KeyPurpose.CHAIN)
+    if void["digest"] not in digests or not addresses.named(void["signer"]).exists():
+        raise KeyRevocationInvalid("What is voided on chain is not one of these keys, or not by their organisation.")
+    ledger.submit_void(key=f"key-void:{void['digest']}:{void['signer'].lower()}", payload=void)
 
 
 def _end(key: SigningKey, revocation: dict[str, Any], *, author: str, note: str) -> SigningKey:
