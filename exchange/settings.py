@@ -167,6 +167,8 @@ STATICFILES_DIRS = [
     BASE_DIR / "static",
     ("vendor/tabler", BASE_DIR / "node_modules" / "@tabler" / "core" / "dist"),
     ("vendor/echarts", BASE_DIR / "node_modules" / "echarts" / "dist"),
+    ("vendor/noble-hashes", BASE_DIR / "node_modules" / "@noble" / "hashes"),
+    ("vendor/noble-secp256k1", BASE_DIR / "node_modules" / "@noble" / "secp256k1"),
 ]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
