@@ -96,9 +96,10 @@ def _seen(steps: Iterable[Step], may: Callable[[Kind], bool], *, papers: bool) -
     for step in steps:
         if step.kind not in answers:
             answers[step.kind] = may(step.kind)
-        shown = step if answers[step.kind] else step.closed()
-        if shown is not None:
-            found.append(shown if papers else shown.without_papers())
+        if answers[step.kind]:
+            found.append(step.with_papers() if papers else step.without_papers())
+        elif (closed := step.closed()) is not None:
+            found.append(closed)
     return tuple(found)
 
 

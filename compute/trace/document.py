@@ -2,14 +2,19 @@
 
 from typing import Any
 
+from django.db.models import Count
+
 from compute.trace.steps import Paper, Place, Signer, Step, Trace
 from exchange.kernel import identifiers
 from ledger import actions as ledger
+from ledger.actions.witnessing import quorum
 from ledger.errors import DisclosureErased, NotYetSealed
-from ledger.models import Entry
+from ledger.models import Checkpoint, Entry, Log
 
 TYPE = "hengshu/trace/v1"
 _OPENED = ("urn:hengshu:computation:", "urn:hengshu:contract:")  # reviews of products hold officers' reasons
+
+_LOOK_BACK = 50  # checkpoints; witnesses answer within seconds
 
 
 def document(trace: Trace) -> dict[str, Any]:
@@ -92,7 +97,7 @@ def _paper(paper: Paper) -> dict[str, Any]:
 def _opening(step: Step) -> dict[str, Any] | None:
     """What the entry's commitment opens to, for those whose business it is; None where it was erased."""
     place = step.place
-    if place is None or not step.may_open or not place.subject.startswith(_OPENED):
+    if place is None or not (step.is_open and step.may_open) or not place.subject.startswith(_OPENED):
         return None
     entry = Entry.objects.select_related("disclosure").get(ref=place.ref)
     try:
@@ -103,18 +108,30 @@ def _opening(step: Step) -> dict[str, Any] | None:
 
 
 def _proofs(trace: Trace) -> tuple[dict[str, Any], dict[str, str]]:
+    """The public proof of every entry of a trace, each under the newest checkpoint that the witnesses have seen."""
     proofs: dict[str, Any] = {}
     checkpoints: dict[str, str] = {}
     urns = [step.place.entry for step in trace.steps if step.place is not None]
     urns += [one.entry for step in trace.steps for one in step.signers if one.entry]
     refs = {identifiers.parse_urn(urn, kind="entry") for urn in urns}
+    witnessed: dict[int, Checkpoint | None] = {}
     for entry in Entry.objects.filter(ref__in=refs, leaf__isnull=False).select_related("leaf__log").order_by("pk"):
-        newest = ledger.checkpoint_of(entry)
+        log = entry.leaf.log
+        if log.number not in witnessed:
+            witnessed[log.number] = _witnessed(log)
+        seen = witnessed[log.number]
+        under = seen if seen is not None and entry.leaf.index < seen.size else ledger.checkpoint_of(entry)
         try:
-            proof = ledger.inclusion_proof(entry, checkpoint=newest)
+            proof = ledger.inclusion_proof(entry, checkpoint=under)
         except NotYetSealed:
             continue
-        origin = entry.leaf.log.origin
-        checkpoints[origin] = proof["checkpoint"]
-        proofs[entry.urn] = {"log": origin, "leaf": proof["leaf"], "index": proof["index"], "path": proof["path"]}
+        name = f"{log.origin}@{under.size if under else 0}"
+        checkpoints[name] = proof["checkpoint"]
+        proofs[entry.urn] = {"checkpoint": name, "leaf": proof["leaf"], "index": proof["index"], "path": proof["path"]}
     return proofs, checkpoints
+
+
+def _witnessed(log: Log) -> Checkpoint | None:
+    """The newest of a log's last checkpoints that a quorum of witnesses has cosigned."""
+    newest = Checkpoint.objects.filter(log=log).annotate(seen=Count("cosignatures")).order_by("-size")[:_LOOK_BACK]
+    return next((one for one in newest if one.seen >= quorum()), None)  # type: ignore[attr-defined]

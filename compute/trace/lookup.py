@@ -20,7 +20,7 @@ from listings.models import Product, ProductVersion, RegistrationCertificate
 _DIGEST = re.compile(r"(?:sha256:|0x)?([0-9a-fA-F]{64})", re.ASCII)
 _ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}", re.ASCII)
 _URN = re.compile(r"urn:hengshu:[a-z]+:([0-9A-HJKMNP-TV-Z]{26})", re.ASCII)
-_NUMBER = re.compile(r"[A-Z]{2,4}-[0-9A-Z-]{1,40}", re.ASCII)
+_NUMBER = re.compile(r"(?:DPC?|DTC|UMR)-[0-9A-Z-]{1,40}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ class Step:
     papers: tuple[Paper, ...] = ()
     links: tuple[Link, ...] = ()
     is_open: bool = True
-    may_open: bool = True
+    may_open: bool = False
 
     @property
     def defect(self) -> str:
@@ -173,6 +173,10 @@ class Step:
         """The step without the signed documents themselves."""
         return replace(self, papers=(), may_open=False)
 
+    def with_papers(self) -> "Step":
+        """The step for those who may have its documents, and what its entry's commitment opens to."""
+        return replace(self, may_open=True)
+
     def closed(self) -> "Step | None":
         """The step as anybody sees it in the public log; None when no entry shows it."""
         if self.place is None:
@@ -186,7 +190,6 @@ class Step:
             place=self.place,
             at=self.place.at,
             is_open=False,
-            may_open=False,
         )
 
 

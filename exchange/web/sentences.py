@@ -106,6 +106,8 @@ CHINESE: Mapping[str, str] = {
     "PART_TOO_LARGE": "密封结果超过合约约定的大小。",
     "REPORT_CONFLICT": "该任务已有另一份报告。",
     "NOT_RELEASED": "结果尚未放行，请稍后再取。",
+    "TRACE_NOT_FOUND": "没有您可查看的内容与此摘要或引用相符，请核对输入和登录身份。",
+    "TRACE_REFERENCE_INVALID": "请提供 64 位十六进制摘要、26 位引用、urn:hengshu:… 或形如 UMR-… 的编号。",
     "NODE_MESSAGE_INVALID": "节点消息格式不符或不是发往此处。",
     "NODE_UNKNOWN": "消息未由已准入机构的有效密钥签名。",
     "MESSAGE_OUT_OF_TIME": "消息时间与交易所相差超过五分钟，请校准时钟。",
