@@ -119,4 +119,4 @@ def document_keys(organization: Organization) -> set[str]:
 
 
 def _reach(table: type[Checkpoint] | type[Anchor]) -> dict[int, int]:
-    return dict(table.objects.order_by().values_list("log_id").annotate(reach=Max("size")))  # type: ignore[attr-defined]
+    return dict(table.objects.order_by().values_list("log_id").annotate(reach=Max("size")))

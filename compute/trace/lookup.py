@@ -79,9 +79,10 @@ def _by_digest(digest: str, *, by: Membership | None) -> Target | None:
         if found is not None:
             return Target(computation=found)
     sealed = Func(F("result__receipt"), function="sha256", output_field=BinaryField())
-    found = computations.filter(result__receipt__isnull=False).annotate(sha=sealed).filter(sha=bytes.fromhex(digest))
-    if found.exists():
-        return Target(computation=found.first())
+    receipted = computations.filter(result__receipt__isnull=False).annotate(sha=sealed)
+    ref = receipted.filter(sha=bytes.fromhex(digest)).values_list("ref", flat=True).first()
+    if ref is not None:
+        return Target(computation=computations.get(ref=ref))
     contract = visible_contracts(by=by).filter(terms_digest=digest).first()
     if contract is not None:
         return Target(contract=contract)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from compute.models import Computation, Consent, NodeTask, Result
+from compute.models import Authorization, Computation, Consent, NodeTask, Result
 from compute.protocol import terms as protocol
 from compute.states import ComputationState, ConsentState
 from compute.trace.books import Books, by_document
@@ -32,7 +32,7 @@ class Run:
         self.exchange_key = self.terms["exchange"]["document_key"]
         self.link = Link("computation", reverse("compute:detail", args=[computation.ref]))
         self.tasks = list(computation.tasks.select_related("organization", "part").order_by("rank"))
-        self.authorization = getattr(computation, "authorization", None)
+        self.authorization: Authorization | None = getattr(computation, "authorization", None)
         self.result: Result | None = getattr(computation, "result", None)
 
     def steps(self) -> tuple[Step, ...]:
@@ -42,7 +42,7 @@ class Run:
             found.append(self._review())
         found += [self._consent(row) for row in self.computation.consents.order_by("pk")]
         if self.authorization is not None:
-            found.append(self._authorization())
+            found.append(self._authorization(self.authorization))
         found += [self._run(task) for task in self.tasks]
         if self.result is not None:
             found += [self._result(self.result), self._charge()]
@@ -99,7 +99,7 @@ class Run:
             request_digest=self.computation.request_digest,
             organization=urn,
         )
-        signers = (own, self.books.by_entry(entry, actor, says=row.digest))
+        signers: tuple[Signer, ...] = (own, self.books.by_entry(entry, actor, says=row.digest))
         if row.state == ConsentState.PENDING and self._is_open(_BEFORE_CONSENT):
             signers = (_waiting(actor, Means.DOCUMENT, key),)
         return self._step(
@@ -112,8 +112,7 @@ class Run:
             papers=(Paper(DATA_INTEGRITY, row.document, (key,)),) if row.document else (),
         )
 
-    def _authorization(self) -> Step:
-        row = self.authorization
+    def _authorization(self, row: Authorization) -> Step:
         own = by_document(
             row.job,
             key=self.exchange_key,

@@ -28,8 +28,8 @@ KINDS: Mapping[Kind, Promise] = {
 }
 
 MEANS: Mapping[Means, Promise] = {
-    Means.DOCUMENT: _("signed the document"),
-    Means.CHAIN: _("signed the on-chain grant"),
+    Means.DOCUMENT: _("own key on the document"),
+    Means.CHAIN: _("own address on the on-chain grant"),
     Means.ENTRY: _("log entry under the log's key"),
 }
 
