@@ -53,7 +53,7 @@ def _advance(pk: int, *, now: datetime) -> bool:
             computation.refresh_from_db(fields=["state"])
             return computation.state != before
     except DomainError as error:
-        logger.warning("computation row %s did not advance: %s", pk, error.code)
+        logger.warning("computation row %s did not advance: %s %s", pk, error.code, " ".join(sorted(error.fields)))
     except Exception:
         logger.exception("computation row %s did not advance", pk)
     return False

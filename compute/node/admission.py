@@ -145,9 +145,9 @@ def check_time(case: Case) -> None:
     """Step 5: times, revocations, the grant on chain, the kill switch and the lease."""
     now = case.now
     if now + CLOCK_SKEW < shapes.parse_time(case.job["not_before"]):
-        raise Refused("JOB_NOT_YET_VALID")
+        raise Refused("JOB_OUT_OF_TIME")
     if any(now >= shapes.parse_time(item["expires"]) for item in (case.job, case.request, *case.consents)):
-        raise Refused("JOB_EXPIRED")
+        raise Refused("JOB_OUT_OF_TIME")
     check_contract_open(case.terms, store=case.store, now=now)
     check_grants(case.terms, job=case.job, grants=case.grants, now=now)
     if case.store.is_paused():

@@ -228,7 +228,7 @@ def _refusal(request: Mapping[str, Any], *, config: Config, store: Store, now: d
     try:
         admission.check_request(request, accepted=accepted)
         if now >= shapes.parse_time(request["expires"]):
-            return "JOB_EXPIRED"
+            return "JOB_OUT_OF_TIME"
         admission.check_contract_open(accepted, store=store, now=now)
         listed = operations.parties(accepted, operation=request["operation"], parameters=request["parameters"])
         for party in listed:

@@ -41,7 +41,7 @@ _PARTY = shapes.members(
     }
 )
 _LEARNED = shapes.members({"role": shapes.text(1, 80), "zh": shapes.text(1, 1000), "en": shapes.text(1, 2000)})
-_HEX_BYTES = shapes.pattern(r"0x([0-9a-f]{2})*", "bytes in hex with 0x")
+_HEX_BYTES = shapes.pattern(r"0x([0-9a-f]{2})*", "bytes in hex with 0x", high=65_538)  # a block's header, a trie's node
 _CHAIN_EVIDENCE = shapes.members(
     {
         "header": _HEX_BYTES,

@@ -50,12 +50,12 @@ def text(low: int = 1, high: int = 400) -> Shape:
     return check
 
 
-def pattern(expression: str, meaning: str) -> Shape:
-    """A string that matches the whole expression; `meaning` says in words what is expected."""
+def pattern(expression: str, meaning: str, *, high: int = 1024) -> Shape:
+    """A string of at most `high` characters that matches the whole expression; `meaning` says what is expected."""
     compiled = re.compile(expression, re.ASCII)
 
     def check(value: Any, path: str) -> None:
-        if not isinstance(value, str) or len(value) > 1024 or compiled.fullmatch(value) is None:
+        if not isinstance(value, str) or len(value) > high or compiled.fullmatch(value) is None:
             raise refuse(path, f"must be {meaning}")
 
     return check

@@ -298,3 +298,25 @@ def _at(document: Any, path: tuple[Any, ...]) -> Any:
     for name in path:
         document = document[name]
     return document
+
+
+def test_a_receipt_takes_headers_and_trie_nodes_of_their_real_size(genuine):
+    """A branch of the state trie has 532 bytes, a header grows with its numbers; both are longer than other texts."""
+    node = "0x" + "ab" * 532
+    slot = {"slot": "0x" + "0" * 64, "value": "0x1", "proof": [node]}
+    anchor = {
+        "chain_id": 31337,
+        "contract_address": "0x" + "1" * 40,
+        "size": 7,
+        "root": "a" * 64,
+        "block_number": 3,
+        "block_hash": "0x" + "b" * 64,
+        "transaction": "0x" + "c" * 64,
+        "evidence": {"header": "0x" + "cd" * 800, "account_proof": [node] * 9, "storage": [slot]},
+    }
+    receipt = {**deepcopy(genuine["bundle"][0]), "anchor": anchor}
+
+    genuine["bundle"][1](receipt)
+    anchor["evidence"]["header"] = "0x" + "cd" * 40_000
+    with pytest.raises(DocumentInvalid):
+        genuine["bundle"][1](receipt)
