@@ -319,7 +319,7 @@ def _sign(
     read = Tile.objects.reader(log)
     proof = tiles.consistency_proof(old_size=old_size, new_size=new_size, read=read) if old_size else []
     return chain.sign(
-        anchor_call(old_size=old_size, new_size=new_size, root=root, proof=proof),
+        anchor_call(old_size=old_size, new_size=new_size, root=root, proof=proof, shard=log.number),
         address=deployment.contract_address,
         chain_id=deployment.chain_id,
         key=keys.chain,

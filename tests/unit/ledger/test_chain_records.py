@@ -1,13 +1,16 @@
 """Grants, revocations and totals on their way to the chain: once each, whatever happens in between."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from compute.protocol import keyfiles
 from exchange.kernel.errors import InvalidInput
 from ledger import actions as ledger
 from ledger import keys
 from ledger.actions import deployments
-from ledger.backends.base import LedgerBackend
+from ledger.backends.base import ChainRefused, LedgerBackend
 from ledger.backends.evm import EVMBackend
 from ledger.backends.memory import MemoryBackend
 from ledger.models import ChainDeployment, ChainRecord, ChainRecordState
@@ -158,6 +161,144 @@ def test_after_a_chain_reset_live_grants_are_sent_again_and_ended_ones_are_not(p
     assert second.contract_address == first.contract_address
     assert after.grant(second.contract_address, live) is not None
     assert after.grant(second.contract_address, ended) is None
+
+
+# --- the urgent lane -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_account(settings, tmp_path):
+    """A key file for revocations, as `init_exchange` makes it."""
+    settings.REVOCATION_KEY_FILE = tmp_path / "revocation.key.json"
+    keyfiles.save(keyfiles.generate("revocation"), settings.REVOCATION_KEY_FILE)
+
+
+def signed_void(provider, deployment, digest):
+    message = grants.void_digest(
+        chain_id=deployment.chain_id,
+        contract_address=deployment.contract_address,
+        signer=provider.chain_address,
+        statement_digest=digest,
+    )
+    return {
+        "signer": provider.chain_address,
+        "digest": digest,
+        "signature": typed_data.sign(message, key=provider.chain),
+    }
+
+
+def test_a_void_is_carried_like_a_revocation(own_account, chain, deployment, provider):
+    ledger.submit_chain_record(kind="void", key="void", payload=signed_void(provider, deployment, TERMS))
+    ledger.submit_chain_record(kind="grant", key="late", payload=signed_grant(provider, deployment))
+    _pass_until_idle(chain)
+    assert chain.is_voided(deployment.contract_address, signer=provider.chain_address, digest=TERMS)
+    assert ledger.chain_record("void").state == ChainRecordState.CONFIRMED
+    assert ledger.chain_record("late").error_code == "TERMS_VOIDED"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_revocation_does_not_wait_behind_a_stuck_grant(chain_rpc, provider, settings, tmp_path, request, own):
+    """The sister case: sent from the same account, the stuck nonce holds it up."""
+    if own:
+        request.getfixturevalue("own_account")
+    chain = EVMBackend(chain_rpc)
+    deployment = deployments.deploy(backend=chain, anchor=keys.log_keys(), record=keys.exchange_keys())
+    rpc = chain._web3.provider.make_request
+    ledger.submit_chain_record(kind="grant", key="grant", payload=signed_grant(provider, deployment))
+    _pass_until_idle(chain)
+    grant_id = grants.grant_id(grantor=provider.chain_address, terms_digest=TERMS)
+    settings.CHAIN_MAX_GAS_PRICE_GWEI = 1
+    rpc("evm_setAutomine", [False])
+    try:
+        # A grant at a price that no block takes: anvil keeps it in its pool, and its nonce with it.
+        rpc("anvil_setNextBlockBaseFeePerGas", [hex(900 * 10**9)])
+        stuck = signed_grant(provider, deployment, terms_digest="ee" * 32)
+        ledger.submit_chain_record(kind="grant", key="stuck", payload=stuck)
+        ledger.send_chain_records(backend=chain)
+        settings.CHAIN_MAX_GAS_PRICE_GWEI = 5000
+        revocation = signed_revocation(provider, deployment, grant_id)
+        ledger.submit_chain_record(kind="revoke", key="revoke", payload=revocation)
+        chain.gas_price = lambda: 2000 * 10**9
+        ledger.send_revocations(backend=chain)
+        rpc("anvil_setNextBlockBaseFeePerGas", [hex(900 * 10**9)])
+        rpc("evm_mine", [])
+        ledger.send_revocations(backend=chain)
+    finally:
+        rpc("anvil_setNextBlockBaseFeePerGas", [hex(10**9)])
+        rpc("evm_setAutomine", [True])
+    assert bool(chain.grant(deployment.contract_address, grant_id).revoked_at) is own
+    assert ledger.chain_record("stuck").state == ChainRecordState.SENT
+
+
+def test_the_revocations_own_pass_carries_nothing_else(own_account, chain, deployment, provider):
+    ledger.submit_chain_record(kind="grant", key="grant", payload=signed_grant(provider, deployment))
+    assert ledger.send_revocations(backend=chain) == 0
+    assert ledger.chain_record("grant").state == ChainRecordState.PENDING
+
+
+def test_a_stuck_record_is_replaced_at_its_nonce_up_to_the_cap(chain, deployment, provider, monkeypatch, settings):
+    settings.CHAIN_MAX_GAS_PRICE_GWEI = 10
+    ledger.submit_chain_record(kind="grant", key="grant", payload=signed_grant(provider, deployment))
+    prices = []
+    with monkeypatch.context() as patch:
+        patch.setattr(chain, "gas_price", lambda: 5 * 10**9)
+        patch.setattr(chain, "send", lambda raw: prices.append(chain.gas_price_of(raw)))
+        for _ in range(10):
+            ledger.send_chain_records(backend=chain)
+            ChainRecord.objects.update(sent_at=timezone.now() - timedelta(minutes=1))
+    assert (prices[0], len(set(prices)) > 3, max(prices) <= 10 * 10**9) == (5 * 10**9, True, True)
+    assert ChainRecord.objects.get().nonce == chain.nonce(keys.exchange_keys().chain_address)
+    settings.CHAIN_MAX_GAS_PRICE_GWEI = 500
+    _pass_until_idle(chain)
+    assert ledger.chain_record("grant").state == ChainRecordState.CONFIRMED
+
+
+@pytest.mark.parametrize("depth", [1, 3, 10])
+def test_a_record_that_a_reorganisation_took_back_is_sent_again(own_account, chain_rpc, provider, depth):
+    chain = EVMBackend(chain_rpc)
+    deployment = deployments.deploy(backend=chain, anchor=keys.log_keys(), record=keys.exchange_keys())
+    rpc = chain._web3.provider.make_request
+    grant_id = grants.grant_id(grantor=provider.chain_address, terms_digest=TERMS)
+    rpc("anvil_mine", [hex(depth)])
+    ledger.submit_chain_record(kind="grant", key="grant", payload=signed_grant(provider, deployment))
+    _pass_until_idle(chain)
+    ledger.submit_chain_record(kind="revoke", key="revoke", payload=signed_revocation(provider, deployment, grant_id))
+    _pass_until_idle(chain)
+
+    assert "error" not in rpc("anvil_rollback", [depth])
+    for _ in range(5):
+        ledger.send_chain_records(backend=chain)
+
+    assert chain.grant(deployment.contract_address, grant_id).revoked_at > 0
+    assert set(ChainRecord.objects.values_list("state", flat=True)) == {ChainRecordState.CONFIRMED}
+
+
+def test_a_record_counts_only_below_the_demanded_confirmations(chain_rpc, provider, settings):
+    settings.CHAIN_CONFIRMATIONS = 2
+    chain = EVMBackend(chain_rpc)
+    deployment = deployments.deploy(backend=chain, anchor=keys.log_keys(), record=keys.exchange_keys())
+    ledger.submit_chain_record(kind="grant", key="grant", payload=signed_grant(provider, deployment))
+    for _ in range(2):
+        ledger.send_chain_records(backend=chain)
+    assert ledger.chain_record("grant").state == ChainRecordState.SENT
+    chain._web3.provider.make_request("anvil_mine", ["0x2"])
+    ledger.send_chain_records(backend=chain)
+    assert ledger.chain_record("grant").state == ChainRecordState.CONFIRMED
+
+
+def test_trouble_at_the_endpoint_fails_no_record_for_good(chain, deployment, provider, monkeypatch):
+    ledger.submit_chain_record(kind="grant", key="grant", payload=signed_grant(provider, deployment))
+
+    def no(*args, **kwargs):
+        raise ChainRefused("insufficient funds", reason="RPC_ERROR")
+
+    for part in ("simulate", "send"):
+        with monkeypatch.context() as patch:
+            patch.setattr(chain, part, no)
+            ledger.send_chain_records(backend=chain)
+        assert ledger.chain_record("grant").state in (ChainRecordState.PENDING, ChainRecordState.SENT)
+    _pass_until_idle(chain)
+    assert ledger.chain_record("grant").state == ChainRecordState.CONFIRMED
 
 
 def test_without_a_chain_records_wait(settings, deployment, provider):
