@@ -143,6 +143,9 @@ CHINESE: Mapping[str, str] = {
     "CHAIN_UNREACHABLE": "链未及时应答。稍后会自动重试。",
     "CHAIN_REFUSED": "链上合约拒绝了这次调用。请查看原因代码。",
     "CHAIN_MISMATCH": "该端点显示的是另一条链或另一份合约。请核对配置。",
+    "CHAIN_DOWN_TOO_LONG": "链已中断超过允许的时限，暂不批准新的计算。请在状态页显示链恢复后重试。",
+    "LEASE_PENDING": "用量正在上链登记。请一秒后重试。",
+    "LEASE_REFUSED": "链上合约不接受此次用量登记。请联系交易所。",
     "CHAIN_NOT_DEPLOYED": "所配置的链上没有本所的合约。请运维先部署。",
 }
 
