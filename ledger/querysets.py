@@ -1,13 +1,30 @@
 """Reads of the ledger's tables that more than one caller needs."""
 
-from typing import TYPE_CHECKING
+import struct
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
-from django.db import models
+from django.db import connections, models
 
 from ledger.proofs import tiles
 
 if TYPE_CHECKING:
     from ledger import models as tables
+
+
+_COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_END = b"\xff\xff"
+_COPY_LEAF = struct.Struct(">hihiqiqi")  # five columns; log, index, entry, and how long the data are
+_HASH_LENGTH = (32).to_bytes(4)
+
+
+class Placed(NamedTuple):
+    """An entry's place in a log, about to be written."""
+
+    index: int
+    entry_id: int
+    data: bytes
+    leaf_hash: bytes
 
 
 class EntryQuerySet(models.QuerySet["tables.Entry"]):
@@ -38,6 +55,25 @@ class LogQuerySet(models.QuerySet["tables.Log"]):
 
 class LeafQuerySet(models.QuerySet["tables.Leaf"]):
     """Leaves of the log."""
+
+    def add(self, log: "tables.Log", rows: Iterable[Placed]) -> None:
+        """Insert leaves of one log by COPY in binary form: all triggers and constraints hold, no values are quoted.
+
+        Source: PostgreSQL documentation, COPY, "Binary Format".
+        """
+        parts = [_COPY_HEAD]
+        for row in rows:
+            parts += (
+                _COPY_LEAF.pack(5, 2, log.number, 8, row.index, 8, row.entry_id, len(row.data)),
+                row.data,
+                _HASH_LENGTH,
+                row.leaf_hash,
+            )
+        parts.append(_COPY_END)
+        into = "COPY ledger_leaf (log_id, index, entry_id, data, leaf_hash) FROM STDIN (FORMAT BINARY)"
+        connection = connections[self.db]
+        with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(into) as copy:
+            copy.write(b"".join(parts))
 
     def last_of(self, subjects: set[str]) -> dict[str, bytes]:
         """The hash of each subject's newest leaf; subjects without one are absent."""

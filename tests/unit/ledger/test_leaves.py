@@ -64,3 +64,15 @@ def test_commitment_opens_to_its_payload_only():
 
 def _parts():
     return {name: getattr(LEAF, name) for name in ("kind", "entry", "subject", "issuer", "prev", "at", "commit")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["plain:text-1/2_3.4", "", '"', "\\", "\n", "\x00", "\x7f", "é", "衡", "\u2028", 'a","v":2,"b":"', "a\\u0041", " "],
+)
+@pytest.mark.parametrize("member", ["kind", "entry", "subject", "issuer", "prev", "at", "commit"])
+def test_the_short_writer_and_the_general_one_write_the_same_bytes(member, text):
+    parts = {**{name: getattr(LEAF, name) for name in LEAF.__slots__}, member: text}
+    members = {"id" if name == "entry" else name: value for name, value in parts.items()}
+
+    assert leaves.write(**parts) == canonical.canonicalize({"v": 1, **members})
