@@ -64,6 +64,7 @@ class TraceView(APIView):
     """The chain of custody behind a digest, reference, URN or number."""
 
     permission_classes = (AllowAny,)
+    throttle_scope = "public"
 
     @extend_schema(responses=TraceSerializer)
     def get(self, request: Request, reference: str) -> Response:

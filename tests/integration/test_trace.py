@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from compute.actions import results
+from compute.protocol import operations
 from exchange.client import cli
 from exchange.client.store import Config, Home
 from exchange.client.trace_checks import FAIL, NOT_CHECKED, PASS, Judge
@@ -100,6 +101,17 @@ def test_parties_see_every_step_and_only_the_signed_documents_of_theirs(traced):
         status, body = ask(done.ref, by)
         assert (status, closed_kinds(body), body["defects"]) == (200, set(), [])
     assert SECRET in json.dumps(body, ensure_ascii=False)  # the terms they signed
+
+
+def test_a_compute_party_sees_the_run_and_no_charge():
+    world = TracedWorld(operation=operations.ALIGNED_STATISTICS)
+    done = released(world)
+    helper = world.organizations["helper"]
+
+    for role in (Role.DELIVERY_PARTY, Role.PROVIDER):
+        status, body = ask(done.ref, member(helper, role))
+        assert (status, closed_kinds(body)) == (200, {"charge"})
+        assert "amount_fen" not in json.dumps(body)
 
 
 def test_nobody_finds_rows_filter_values_or_people_in_a_trace(traced):
