@@ -65,6 +65,12 @@ class LogKeyDiffers(DomainError):
     status = 503
 
 
+class LogNotRotatable(DomainError):
+    """The key or the name offered for the log cannot take its place."""
+
+    code = "LOG_NOT_ROTATABLE"
+
+
 class ChainDownTooLong(DomainError):
     """The chain was last seen longer ago than CHAIN_DOWN_LIMIT_SECONDS; nothing new is authorized until it is back."""
 

@@ -1,5 +1,10 @@
-"""The exchange's own keys as the ledger uses them: read once for each process from their files."""
+"""The exchange's own keys as the ledger uses them: read from their files, and again when a file is replaced.
 
+So a rotation needs no restart: whoever signs next signs with the file that is in place.
+"""
+
+import os
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -42,6 +47,38 @@ def signed_checkpoint_file(number: int = 1) -> Path:
     return path.with_name(path.name.split(".", 1)[0] + suffix + ".checkpoint")
 
 
-@lru_cache(maxsize=8)
+def install(new: Path, *, at: Path, keep_as: Path) -> None:
+    """Put a key file in the place of another, which is kept under another name. Whole or not at all.
+
+    Both lie in one directory, or the old one could not be linked beside itself.
+
+    Idempotent: a file that is in place already stays, and nothing kept is overwritten.
+    """
+    if at.read_bytes() == new.read_bytes():
+        return
+    if not keep_as.exists():
+        os.link(at, keep_as)
+    descriptor, name = tempfile.mkstemp(dir=at.parent, prefix=f".{at.name}.")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(new.read_bytes())
+        file.flush()
+        os.fsync(file.fileno())
+    Path(name).replace(at)
+    directory = os.open(at.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
 def _load(path: str) -> KeyFile:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return keyfiles.load(Path(path))  # says what is wrong
+    return _read(path, found.st_mtime_ns, found.st_ino)
+
+
+@lru_cache(maxsize=16)
+def _read(path: str, _changed_ns: int, _inode: int) -> KeyFile:
     return keyfiles.load(Path(path))

@@ -78,3 +78,7 @@ class EntryKind(StrEnum):
     WITNESS_ADMITTED = "witness.admitted"
     WITNESS_WITHDRAWN = "witness.withdrawn"
     CHAIN_EVENT = "chain.event"
+    LOG_OPENED = "log.opened"
+    LOG_FROZEN = "log.frozen"
+    LOG_KEY_ROTATED = "log.key_rotated"
+    LOG_KEY_REVOKED = "log.key_revoked"

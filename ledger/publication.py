@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
-from ledger.actions import proofs, witnessing
+from ledger.actions import log_keys, proofs, witnessing
 from ledger.errors import EntryNotFound, NotYetSealed
 from ledger.models import Anchor, ChainDeployment, Checkpoint, Entry, Leaf, Log, Tile, Witness
 from ledger.proofs import leaves, tiles, tlog_policy, tlog_proof
@@ -157,7 +157,7 @@ def tlog_policy_file() -> str:
     present = {f"w{number}": witness for number, witness in enumerate(witnesses(), start=1)}
     quorum = witnessing.quorum()
     policy = tlog_policy.LogPolicy(
-        logs=tuple(Member(log.vkey) for log in Log.objects.all()),
+        logs=tuple(Member(vkey) for log in Log.objects.all() for vkey in log_keys.vkeys_of(log)),
         witnesses={name: Member(witness.vkey, witness.url) for name, witness in present.items()},
         groups={"witnesses": tlog_policy.Group(quorum, tuple(present))} if quorum else {},
         quorum="witnesses" if quorum else tlog_policy.NONE,

@@ -17,6 +17,7 @@ from exchange.members.models import Membership, Organization
 from exchange.members.permissions import Permission, check_permission
 from ledger import keys as own_keys
 from ledger.actions import deployments
+from ledger.actions import log as open_log
 from ledger.kinds import EntryKind
 from ledger.proofs import statements
 
@@ -85,12 +86,13 @@ def _write_parties(contract: Contract, terms: Terms) -> None:
 
 
 def _exchange() -> dict[str, str]:
+    log_origin, log_key = open_log.identity()
     return {
         "name_zh": settings.EXCHANGE_NAME_ZH,
         "name_en": settings.EXCHANGE_NAME_EN,
         "document_key": own_keys.exchange_keys().document_key,
-        "log_origin": settings.LOG_ORIGIN,
-        "log_key": own_keys.log_vkey(),
+        "log_origin": log_origin,
+        "log_key": log_key,
     }
 
 

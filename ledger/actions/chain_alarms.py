@@ -12,7 +12,7 @@ from enum import StrEnum
 from django.conf import settings
 
 from ledger import keys as own_keys
-from ledger.actions import chain_looks, deployments, fees
+from ledger.actions import chain_looks, deployments, fees, log_keys
 from ledger.actions.passes import REPLACE_AFTER
 from ledger.models import AnchorAttempt, AttemptState, ChainEvent, ChainRecord, ChainRecordKind, ChainRecordState, Log
 from ledger.proofs import rlp
@@ -62,7 +62,8 @@ def unexpected_events() -> list[ChainEvent]:
         for keys in (own_keys.log_keys(), own_keys.exchange_keys(), own_keys.revocation_keys())
     } | {address.lower() for address in settings.CHAIN_KNOWN_ADDRESSES}
     logs = {str(log.number): log for log in Log.objects.all()}
-    vkeys = {_vkey_hash(log.vkey) for log in logs.values()} | {_vkey_hash(own_keys.log_vkey())}
+    vkeys = {_vkey_hash(key) for log in logs.values() for key in log_keys.vkeys_of(log)}
+    vkeys.add(_vkey_hash(own_keys.log_vkey()))
     newest: dict[tuple[str, ...], ChainEvent] = {}
     for event in ChainEvent.objects.filter(deployment=deployment, name__in=_WATCHED).order_by("pk"):
         newest[_matter(event)] = event
@@ -89,7 +90,7 @@ def _is_expected(event: ChainEvent, *, ours: set[str], vkeys: set[str], logs: Ma
     if event.name == "LogKeyChanged":
         return said["new"] in vkeys
     opened, before = logs.get(said["shard"]), logs.get(str(int(said["shard"]) - 1))
-    if opened is None or before is None or said["log_key_hash"] != _vkey_hash(opened.vkey):
+    if opened is None or before is None or said["log_key_hash"] != _vkey_hash(log_keys.vkeys_of(opened)[0]):
         return False
     return (said["frozen_size"], said["frozen_root"]) == (str(before.size), "0x" + before.root)
 

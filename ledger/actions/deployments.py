@@ -102,7 +102,8 @@ def deploy(*, backend: LedgerBackend, anchor: Any, record: Any) -> ChainDeployme
 def _send_deployment(
     backend: LedgerBackend, identity: ChainIdentity, *, predecessor: str, anchor: Any, record: Any
 ) -> str:
-    log_key = notes.vkey(settings.LOG_ORIGIN, anchor.document.public_key())
+    log = Log.objects.current()
+    log_key = notes.vkey(settings.LOG_ORIGIN, anchor.document.public_key()) if log is None else log.vkey
     log_key_hash = hashlib.sha256(log_key.encode()).digest()
     arguments = [record.chain_address, anchor.chain_address, record.chain_address, log_key_hash, predecessor]
     signed = backend.sign_deployment(

@@ -3,8 +3,9 @@
 Payloads, with the signed document inside, so that who holds a disclosure needs nobody's word:
 
 - `key.registered`: `key` (the registry's reference), `purpose`, `value`
-- `key.rotated`: `purpose`, `value` (the old key), `successor`, `document` (a key rotation)
-- `key.revoked`: `purpose`, `value`, `reason`, `author` (key, organization or exchange), `document` (a revocation)
+- `key.rotated`, `log.key_rotated`: `purpose`, `value` (the old key), `successor`, `document` (a key rotation)
+- `key.revoked`, `log.key_revoked`: `purpose`, `value`, `reason`, `author` (key, organization or exchange),
+  `document` (a revocation)
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 
 from compute.protocol.key_documents import Purpose, key_digest
 from exchange.kernel.errors import InvalidInput
-from ledger.actions import chain_records, deployments, entries
+from ledger.actions import chain_records, deployments, entries, log_keys
 from ledger.kinds import EntryKind
 from ledger.models import ChainRecord, ChainRecordKind, Entry, Log
 from ledger.proofs import grants, policies, typed_data
@@ -30,11 +31,11 @@ def record_rotation(
     Idempotent: a key is a successor once.
     """
     return entries.record(
-        kind=EntryKind.KEY_ROTATED,
+        kind=EntryKind.LOG_KEY_ROTATED if purpose == Purpose.LOG else EntryKind.KEY_ROTATED,
         subject=subject,
         issuer=issuer,
         payload={"purpose": purpose, "value": old, "successor": new, "document": dict(document)},
-        key=_rotated(new),
+        key=log_keys.rotation_name(new),
     )
 
 
@@ -46,7 +47,7 @@ def record_revocation(
     Idempotent: a key is withdrawn once.
     """
     return entries.record(
-        kind=EntryKind.KEY_REVOKED,
+        kind=EntryKind.LOG_KEY_REVOKED if purpose == Purpose.LOG else EntryKind.KEY_REVOKED,
         subject=subject,
         issuer=issuer,
         payload={
@@ -96,11 +97,6 @@ def submit_void(*, key: str, payload: Mapping[str, str]) -> ChainRecord:
     return chain_records.submit_chain_record(kind=ChainRecordKind.VOID, key=key, payload=dict(payload))
 
 
-def rotation_to(key: str) -> Entry | None:
-    """The entry by which a key came into its place; None for one that was there from the beginning."""
-    return Entry.objects.with_evidence().filter(key=_rotated(key)).first()
-
-
 def revocation_of(key: str) -> Entry | None:
     """The entry that withdrew a key."""
     return Entry.objects.with_evidence().filter(key=_revoked(key)).first()
@@ -108,8 +104,9 @@ def revocation_of(key: str) -> Entry | None:
 
 def logged_revocations() -> Iterator[Revoked]:
     """Every withdrawn key whose leaf is in the log, in log order, as a trust policy lists them."""
+    kinds = (EntryKind.KEY_REVOKED, EntryKind.LOG_KEY_REVOKED)
     found = (
-        Entry.objects.filter(kind=EntryKind.KEY_REVOKED, leaf__isnull=False, disclosure__erased_at__isnull=True)
+        Entry.objects.filter(kind__in=kinds, leaf__isnull=False, disclosure__erased_at__isnull=True)
         .select_related("leaf__log", "disclosure")
         .order_by("leaf__log_id", "leaf__index")
     )
@@ -142,21 +139,9 @@ def exchange_windows(current: str) -> tuple[Window, ...]:
 def policy_logs() -> tuple[policies.Log, ...]:
     """The shards of the log with their keys, as a trust policy lists them; none before the first is open."""
     return tuple(
-        policies.Log(log.origin, _log_windows(log), Frozen(log.size, log.root) if log.is_frozen else None)
+        policies.Log(log.origin, log_keys.windows_of(log), Frozen(log.size, log.root) if log.is_frozen else None)
         for log in Log.objects.order_by("number")
     )
-
-
-def _log_windows(log: Log) -> tuple[Window, ...]:
-    found: list[Window] = []
-    key, until = log.vkey, None
-    while True:
-        entry = rotation_to(key)
-        since = 0 if entry is None else entry.leaf.index + 1
-        found.insert(0, Window(key, since, until))
-        if entry is None:
-            return tuple(found)
-        key, until = entries.payload_of(entry)["value"], since
 
 
 def _sizes_before() -> dict[int, int]:
@@ -168,10 +153,6 @@ def _sizes_before() -> dict[int, int]:
 def _position(entry: Entry, before: Mapping[int, int], *, default: int) -> int:
     leaf = getattr(entry, "leaf", None)
     return default if leaf is None else before[leaf.log_id] + leaf.index
-
-
-def _rotated(key: str) -> str:
-    return f"key-rotated:{key_digest(key)}"
 
 
 def _revoked(key: str) -> str:

@@ -7,17 +7,21 @@ before it goes into the database, so a restored backup can never sign a second h
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connection, transaction
 
+from compute.protocol.keyfiles import KeyFile
 from exchange.kernel import identifiers
 from ledger import keys
+from ledger.actions import log_keys
 from ledger.errors import LogBehindSignedCheckpoint, LogKeyDiffers, SignedCheckpointMissing
 from ledger.models import Checkpoint, Entry, Leaf, Log, Pending, Tile
-from ledger.proofs import checkpoints, leaves, merkle, tiles
+from ledger.proofs import checkpoints, leaves, merkle, notes, tiles
 from ledger.proofs.errors import VerificationError
 
 BATCH = 1000  # entries in one transaction: one fsync for all, and a lock held for well under a second
@@ -59,7 +63,7 @@ def append(log: Log, entries: list[Entry]) -> None:
     changed = tiles.append(size=log.size, leaf_hashes=hashes, read=Tile.objects.reader(log))
     _store(log, changed)
     log.size += len(rows)
-    log.root = _root(log, log.size, changed).hex()
+    log.root = root_of(log, log.size, changed).hex()
     log.save(update_fields=["size", "root"])
 
 
@@ -73,9 +77,11 @@ def sign() -> Checkpoint | None:
     return sign_log(lock_log())
 
 
-def sign_log(log: Log) -> Checkpoint | None:
+def sign_log(log: Log, *, by: KeyFile | None = None) -> Checkpoint | None:
     """Sign a checkpoint over a log whose row the caller has locked; None when the newest one covers it.
 
+    Args:
+        by: the key file to sign with; the one in LOG_KEY_FILE by default.
     Raises:
         as `seal`, and LogKeyDiffers.
     """
@@ -83,14 +89,15 @@ def sign_log(log: Log) -> Checkpoint | None:
     check_not_behind(log, newest=newest)
     if log.size == 0 or (newest is not None and newest.size == log.size):
         return None
-    if keys.log_vkey(log.origin) != log.vkey:
+    signer = (by or keys.log_keys()).document
+    if notes.vkey(log.origin, signer.public_key()) != log.vkey:
         raise LogKeyDiffers(
             f"The key in LOG_KEY_FILE is not the one of log {log.origin}; put the right file in its place, or rotate"
             " the key with: manage.py rotate_log_key"
         )
     note = checkpoints.sign(
         checkpoints.Checkpoint(origin=log.origin, size=log.size, root=bytes.fromhex(log.root)),
-        key=keys.log_keys().document,
+        key=signer,
     )
     remember(note, number=log.number)
     return Checkpoint.objects.create(log=log, size=log.size, root=log.root, note=note)
@@ -121,7 +128,7 @@ def check_not_behind(log: Log, *, newest: Checkpoint | None) -> None:
                 "none, compare the log with its anchors and witnesses, then run: manage.py verify_ledger --adopt"
             )
         return
-    if log.size < remembered.size or _root(log, remembered.size) != remembered.root:
+    if log.size < remembered.size or root_of(log, remembered.size) != remembered.root:
         raise LogBehindSignedCheckpoint(
             f"A checkpoint over {remembered.size} entries was signed, and this database does not hold them. It was "
             "restored from a backup or edited. Restore the newest state; nothing is signed until the two agree."
@@ -139,7 +146,7 @@ def last_signed(log: Log) -> checkpoints.Checkpoint | None:
     except FileNotFoundError:
         return None
     try:
-        return checkpoints.verify(note, keys=[log.vkey], origin=log.origin)
+        return checkpoints.verify(note, keys=log_keys.vkeys_of(log), origin=log.origin)
     except VerificationError as error:
         raise LogBehindSignedCheckpoint(
             "The file with the last signed checkpoint is damaged or belongs to another log; restore it."
@@ -164,6 +171,24 @@ def remember(note: str, *, number: int) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep every other sealer out for several transactions; own ones pass, because the lock is the session's."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+
+
+def identity() -> tuple[str, str]:
+    """The open log's name and vkey, as new contracts name them."""
+    log = Log.objects.current()
+    return (settings.LOG_ORIGIN, keys.log_vkey()) if log is None else (log.origin, log.vkey)
 
 
 def lock_log() -> Log:
@@ -217,7 +242,7 @@ def _store(log: Log, changed: dict[tiles.Place, bytes]) -> None:
     )
 
 
-def _root(log: Log, size: int, changed: dict[tiles.Place, bytes] | None = None) -> bytes:
+def root_of(log: Log, size: int, changed: dict[tiles.Place, bytes] | None = None) -> bytes:
     """The root over a log's first `size` leaves, from the tiles; a missing tile is a root that nothing equals."""
     fresh = changed or {}
     stored = Tile.objects.reader(log)

@@ -11,7 +11,7 @@ from django.db.models import F, Q, Window
 from django.db.models.functions import Lag
 
 from ledger import keys
-from ledger.actions import log
+from ledger.actions import log, log_keys
 from ledger.audits.findings import Finding, Progress, counted, silent
 from ledger.errors import LogBehindSignedCheckpoint
 from ledger.models import ChainDeployment, Checkpoint, Cosignature, Disclosure, Entry, Leaf, Log
@@ -92,6 +92,7 @@ class _Rebuilt:
 
     def __init__(self, shard: Log, progress: Progress) -> None:
         self._shard = shard
+        self._vkeys = log_keys.vkeys_of(self._shard)
         self._progress = progress
         self._tree = GrowingTree()
         self._checkpoints = shard.checkpoints.order_by("size").iterator(chunk_size=CHUNK)
@@ -135,7 +136,7 @@ class _Rebuilt:
     def _check_checkpoint(self, checkpoint: Checkpoint, *, root: str | None) -> Iterator[Finding]:
         place = f"{self._shard.number}/{checkpoint.size}"
         try:
-            note = checkpoints.verify(checkpoint.note.encode(), keys=[self._shard.vkey], origin=self._shard.origin)
+            note = checkpoints.verify(checkpoint.note.encode(), keys=self._vkeys, origin=self._shard.origin)
         except VerificationError as error:
             yield Finding(error.code, "ledger_checkpoint", place)
             return
