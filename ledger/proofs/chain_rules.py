@@ -102,9 +102,7 @@ def check_grants(evidence: Evidence) -> Found:
             "合约条款未要求链上授权。",
         )
     held = evidence.held
-    for party in evidence.parties.values():
-        if text(party, "role") != "provider":
-            continue
+    for party in evidence.providers:
         signer, terms = text(party, "chain_address"), evidence.digests["terms_digest"]
         grant_id = grants.grant_id(grantor=signer, terms_digest=terms)
         slots = layout.for_grant(grant_id=grant_id, signer=signer, terms_digest=terms)

@@ -20,7 +20,7 @@ def check_keys(evidence: Evidence) -> None:
     agreed = [evidence.contract, evidence.request, evidence.job, *evidence.consents]
     _check_counts(evidence, [*_signers(agreed), text(evidence.buyer, "sealing_key")], at=authorized)
     if chain_rules.demands_grants(evidence):
-        addresses = [text(one, "chain_address") for one in evidence.parties.values() if text(one, "role") == "provider"]
+        addresses = [text(one, "chain_address") for one in evidence.providers]
         _check_counts(evidence, addresses, at=authorized)
     _check_counts(evidence, _signers(evidence.reports), at=accepted)
     check_log_keys(evidence)

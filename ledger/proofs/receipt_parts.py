@@ -120,6 +120,10 @@ class Evidence:
         return buyers[0]
 
     @cached_property
+    def providers(self) -> list[dict[str, Any]]:
+        return [party for party in self.parties.values() if text(party, "role") == "provider"]
+
+    @cached_property
     def job_parties(self) -> dict[str, dict[str, Any]]:
         """The parties of the job by organisation, in order of rank."""
         found = {text(party, "organization"): party for party in objects(self.job, "parties")}

@@ -21,7 +21,7 @@ def check_contract(evidence: Evidence) -> None:
     keys = [text(party, "document_key") for party in evidence.parties.values()]
     if len(set(keys)) != len(keys):
         raise VerificationError("CONTRACT_INVALID", "two parties of the contract share a key")
-    if not any(text(party, "role") == "provider" for party in evidence.parties.values()):
+    if not evidence.providers:
         raise VerificationError("CONTRACT_INVALID", "the contract has no provider")
     if text(evidence.buyer, "organization") != text(mapping(contract, "output"), "receiver"):
         raise VerificationError("CONTRACT_INVALID", "the receiver of the output is not the buyer")
