@@ -82,7 +82,7 @@ def _matter(event: ChainEvent) -> tuple[str, ...]:
 def _is_expected(event: ChainEvent, *, ours: set[str], vkeys: set[str], logs: Mapping[str, Log]) -> bool:
     said = event.arguments
     if event.name == "RoleChanged":
-        return (said["holder"].lower() in ours) == said["allowed"]  # nor may ours lose its role
+        return (said["holder"].lower() in ours) is bool(said["allowed"])  # nor may ours lose its role
     if event.name == "AdminOffered":
         return said["to"].lower() in ours | {_NOBODY}
     if event.name == "AdminChanged":

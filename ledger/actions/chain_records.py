@@ -22,7 +22,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, IntegerField, Max, Value, When
+from django.db.models import Case, IntegerField, Max, Min, Value, When
 from django.utils import timezone
 
 from compute.protocol.keyfiles import KeyFile
@@ -153,12 +153,11 @@ def _next_nonce(chain: LedgerBackend, deployment: ChainDeployment, lane: Lane, k
     used = chain.nonce(keys.chain_address)
     kinds = [kind for kind in ChainRecordKind if kind in lane.kinds or _same_account(lane, keys)]
     waiting = ChainRecord.objects.filter(kind__in=kinds, state=ChainRecordState.SENT, deployment=deployment)
-    held = sorted(waiting.exclude(nonce=None).values_list("nonce", flat=True))
-    if held and held[0] > used:
+    lowest, highest = waiting.aggregate(lowest=Min("nonce"), highest=Max("nonce")).values()
+    if lowest is not None and lowest > used:
         logger.warning("chain records: nonce %d is missing; what was signed for later ones is planned anew", used)
         waiting.update(state=ChainRecordState.PENDING, nonce=None, raw_transaction="", sent_at=None)
         return used
-    highest = waiting.aggregate(highest=Max("nonce"))["highest"]
     return used if highest is None else max(used, highest + 1)
 
 
