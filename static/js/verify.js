@@ -304,7 +304,10 @@ const ASK = {
   },
 };
 /** The questions in the order of the page. */
-export const QUESTIONS = ["bundle", ...Object.keys(ASK)];
+export const QUESTIONS = [
+  "bundle", "contract", "request", "job", "consents", "reports", "checkpoint", "inclusion", "commitments", "entry_kinds",
+  "authorization", "charge", "cosignatures", "anchor", "chain", "header", "grants", "keys",
+];
 
 const isSealed = (policy) => Boolean(policy.chain?.validators.length);
 /** What the policy demands beyond the log itself: its quorum, and where it names validators, the chain. */
@@ -346,10 +349,10 @@ export async function verify(bytes, given) {
     try { evidence = new Evidence(parseCanonical(bytes, MAX_BYTES), policy); } catch { evidence = null; }
   }
   const checks = [first];
-  for (const [name, question] of Object.entries(ASK)) {
+  for (const name of QUESTIONS.slice(1)) {
     const required = demanded(name, policy, evidence);
     checks.push(evidence
-      ? await answer(name, required, () => question(evidence))
+      ? await answer(name, required, () => ASK[name](evidence))
       : { name, required, status: "NOT_CHECKED", code: "NOT_WHOLE", values: {} });
   }
   return { bundle: evidence?.bundle ?? null, checks, policy };
