@@ -15,6 +15,7 @@ from ledger.audits.counterparts import (
     Stands,
     Untabled,
     agreed_digest,
+    entry_ref,
     in_order,
     table_of,
     text,
@@ -84,15 +85,15 @@ def _authorizations() -> Iterator[Owed]:
 
 def _authorization_entries() -> Iterator[Owed]:
     """The entry that each authorization names is its own."""
-    for row in in_order(Authorization.objects.select_related("computation"), F("entry__ref")):
+    for row in in_order(Authorization.objects.select_related("computation"), entry_ref("entry_id")):
         yield Owed(row.token, row.computation.urn, row.computation.ref)
 
 
 def _dispatches() -> Iterator[Owed]:
     """Tasks are made when a job is dispatched, all at once."""
-    rows = Computation.objects.annotate(made=Count("tasks")).filter(made__gt=0).select_related("authorization")
-    for row in in_order(rows, text("computation-dispatched:", F("ref"))):
-        facts = {"job_digest": row.authorization.job_digest, "tasks": row.made}
+    rows = Computation.objects.annotate(made=Count("tasks"), job_digest=F("authorization__job_digest"))
+    for row in in_order(rows.filter(made__gt=0), text("computation-dispatched:", F("ref"))):
+        facts = {"job_digest": row.job_digest, "tasks": row.made}
         yield Owed(row.token, row.urn, row.ref, facts)
 
 

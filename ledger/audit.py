@@ -5,10 +5,23 @@ from enum import StrEnum
 
 from django.db.models import F
 
+from exchange.kernel import identifiers
 from exchange.kernel.states import Owner, Transitions
-from ledger.audits.counterparts import REF, Counterpart, Owed, Standing, Stands, Untabled, in_order, table_of, urn
+from ledger.audits.counterparts import (
+    REF,
+    Counterpart,
+    Owed,
+    Standing,
+    Stands,
+    Untabled,
+    entry_ref,
+    in_order,
+    table_of,
+    text,
+    urn,
+)
 from ledger.kinds import EntryKind
-from ledger.models import ChainEvent, Witness
+from ledger.models import ChainEvent, Log, Witness
 
 
 class WitnessState(StrEnum):
@@ -34,8 +47,8 @@ def _witnesses() -> Iterator[Stands]:
 
 
 def _chain_events() -> Iterator[Owed]:
-    rows = ChainEvent.objects.select_related("deployment", "entry")
-    for row in in_order(rows, F("entry__ref")):
+    rows = ChainEvent.objects.select_related("deployment")
+    for row in in_order(rows, entry_ref("entry_id")):
         place = row.deployment
         yield Owed(
             token=row.token,
@@ -55,7 +68,23 @@ def _chain_events() -> Iterator[Owed]:
         )
 
 
+def _frozen() -> Iterator[Owed]:
+    for row in in_order(Log.objects.filter(frozen_at__isnull=False), text("log-frozen:", F("number"))):
+        yield Owed(row.token, _log_urn(row), str(row.number), {"origin": row.origin})
+
+
+def _opened() -> Iterator[Owed]:
+    for row in in_order(Log.objects.filter(number__gt=1), text("log-opened:", F("number"))):
+        yield Owed(row.token, _log_urn(row), str(row.number), {"origin": row.origin})
+
+
+def _log_urn(row: Log) -> str:
+    return identifiers.make_urn("log", identifiers.ulid_of(row.origin))
+
+
 COUNTERPARTS = (
+    Counterpart(table=table_of(Log), kinds=(EntryKind.LOG_FROZEN,), rows=_frozen),
+    Counterpart(table=table_of(Log), kinds=(EntryKind.LOG_OPENED,), rows=_opened),
     Standing(
         table=table_of(Witness),
         states={
@@ -68,6 +97,10 @@ COUNTERPARTS = (
         repeats=frozenset({EntryKind.WITNESS_ADMITTED}),  # a new name or address
     ),
     Counterpart(table=table_of(ChainEvent), kinds=(EntryKind.CHAIN_EVENT,), rows=_chain_events, by=REF),
+    Untabled(
+        kinds=(EntryKind.LOG_KEY_ROTATED, EntryKind.LOG_KEY_REVOKED),
+        reason="a log's keys are read from these entries; its row shows the newest, and its checkpoints need it",
+    ),
     Untabled(
         kinds=(EntryKind.POLICY_PUBLISHED, EntryKind.STAFF_VIEWED),
         reason="the entry is the record: what was published or looked at has no row",

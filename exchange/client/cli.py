@@ -138,6 +138,16 @@ def build_parser(language: str) -> argparse.ArgumentParser:
     traced = command(groups, "trace", "trace:trace", "追溯结果的来源与去向", "judge the chain of custody of a result")
     traced.add_argument("reference", help=t("摘要、引用、编号", "digest, reference, URN or number"))
 
+    archive = group("archive", "日志归档", "the whole log as files")
+    judged = command(archive, "verify", "archive:verify", "离线核验归档", "judge an archive offline")
+    judged.add_argument("archive", help=t("归档目录或 tar 文件", "the archive's directory or tar file"))
+    judged.add_argument(
+        "--policy", default="", help=t("信任策略文件", "trust policy file; the pinned one if not given")
+    )
+    judged.add_argument(
+        "--since", default="", help=t("自存的旧检查点文件", "an older checkpoint that you kept: it must be extended")
+    )
+
     policy = group("policy", "信任策略", "the trust policy")
     fetched = command(
         policy, "fetch", "receipts:fetch_policy", "获取并固定信任策略", "fetch the trust policy and pin it"

@@ -68,7 +68,9 @@ def check_standing(item: Standing, progress: Progress = silent) -> Iterator[Find
 
 
 def _entries(kinds: Sequence[str], *, by: str) -> Iterator[Logged]:
-    found = Entry.objects.filter(kind__in=kinds).annotate(payload=F("disclosure__payload"))
+    found = Entry.objects.filter(kind__in=kinds).annotate(
+        payload=F("disclosure__payload"), disclosed=F("disclosure__entry")
+    )
     for entry in in_order(found, F(by)):
         yield Logged(
             # An entry without a key stands for nothing that has one.
@@ -76,7 +78,7 @@ def _entries(kinds: Sequence[str], *, by: str) -> Iterator[Logged]:
             subject=entry.subject,
             ref=entry.ref,
             kind=entry.kind,
-            facts=_facts(entry.payload),
+            facts={} if entry.disclosed is None else _facts(entry.payload),
         )
 
 

@@ -14,12 +14,13 @@ from importlib import import_module
 from typing import Any
 
 from django.apps import apps
-from django.db.models import F, Model, QuerySet, TextField, Value
-from django.db.models.functions import Cast, Collate, Concat
+from django.db.models import F, Model, OuterRef, QuerySet, Subquery, TextField, Value
+from django.db.models.functions import Cast, Coalesce, Collate, Concat
 from django.utils.module_loading import module_has_submodule
 
 from exchange.kernel.states import Transitions
 from ledger.kinds import EntryKind
+from ledger.models import Entry
 from ledger.proofs import statements
 from ledger.proofs.errors import VerificationError
 
@@ -169,6 +170,12 @@ def text(*parts: Any) -> Any:
 def urn(kind: str, field_name: str) -> Any:
     """The URN of the thing whose reference stands in a field."""
     return text(f"urn:hengshu:{kind}:", F(field_name))
+
+
+def entry_ref(field_name: str) -> Any:
+    """The ref of the entry that a field points to; empty where there is none, whatever the constraints say."""
+    found = Entry.objects.filter(pk=OuterRef(field_name)).values("ref")
+    return Coalesce(Subquery(found), Value(""), output_field=TextField())
 
 
 def agreed_digest(stored: str, document: Mapping[str, Any] | None) -> str:
