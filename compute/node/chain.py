@@ -150,9 +150,11 @@ class ChainReader:
         try:
             answer = read()
         except ChainUnreachable:
-            if not is_young:
+            # The time-out counts, too: what is let through was seen less than a minute ago.
+            moment = self._clock()
+            if moment - kept_at >= MAX_AGE_SECONDS:
                 raise
-            self._silent_until = now + _SILENCE_SECONDS
+            self._silent_until = moment + _SILENCE_SECONDS
             return cast(T, kept)
         self._cache[name] = (now, answer)
         return answer

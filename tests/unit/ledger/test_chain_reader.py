@@ -185,3 +185,21 @@ def test_the_reader_starts_without_django_web3_or_requests():
     blocked = "import sys; [sys.modules.__setitem__(n, None) for n in ('django', 'web3', 'requests', 'numpy')]; "
     done = subprocess.run([sys.executable, "-c", blocked + "import compute.node.chain"], check=False)
     assert done.returncode == 0
+
+
+@pytest.mark.chain
+def test_the_time_out_counts_towards_the_minute(contract, provider, reader, clock, monkeypatch):
+    """A question asked at second 58 that times out at 61 is answered by nothing older than a minute."""
+    contract.grant(provider)
+    assert refusal(reader, provider) == ""
+
+    def hang(*args):
+        clock.seconds += 3
+        raise ChainUnreachable("silent")
+
+    monkeypatch.setattr(reader, "_call", hang)
+    clock.seconds += 55
+    assert refusal(reader, provider) == ""  # second 58 when the time-out is over
+    clock.seconds += 1.5
+    reader._silent_until = float("-inf")
+    assert refusal(reader, provider) == "CHAIN_UNAVAILABLE"
