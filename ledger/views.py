@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from exchange.kernel.errors import DomainError
 from ledger import publication
 from ledger.access import access_entry
-from ledger.actions import proofs
+from ledger.actions import key_histories, proofs
 from ledger.errors import NotYetSealed
 from ledger.forms import LogFilterForm, ReceiptForm
 from ledger.kinds import EntryKind
@@ -182,6 +182,13 @@ def tlog_policy(_: HttpRequest) -> HttpResponse:
 def policy(_: HttpRequest) -> HttpResponse:
     """Serve the trust policy: `/.well-known/hengshu-policy.json`."""
     data = canonical.encode(proofs.trust_policy().document())
+    return _file(data, content_type="application/json", cache=_A_MINUTE)
+
+
+@require_GET
+def key_history(_: HttpRequest) -> HttpResponse:
+    """Serve what proves a changed trust policy: `/.well-known/hengshu-key-history.json`."""
+    data = canonical.encode(key_histories.history())
     return _file(data, content_type="application/json", cache=_A_MINUTE)
 
 

@@ -20,7 +20,7 @@ from ledger.proofs import grants, policies, typed_data
 from ledger.proofs.errors import VerificationError
 from ledger.proofs.policies import HANDOVER, Frozen, Revoked, Window
 
-_EXCHANGE_KEY = "exchange-key:"
+EXCHANGE_KEY = "exchange-key:"
 
 
 def record_rotation(
@@ -68,7 +68,7 @@ def record_registration(*, subject: str, issuer: str, purpose: str, key: str, re
         subject=subject,
         issuer=issuer,
         payload={"key": ref, "purpose": purpose, "value": key},
-        key=f"{_EXCHANGE_KEY}{key_digest(key)}" if is_exchange and purpose == Purpose.DOCUMENT else None,
+        key=f"{EXCHANGE_KEY}{key_digest(key)}" if is_exchange and purpose == Purpose.DOCUMENT else None,
     )
 
 
@@ -117,21 +117,22 @@ def logged_revocations() -> Iterator[Revoked]:
 def exchange_windows(current: str) -> tuple[Window, ...]:
     """The exchange's document keys and the positions where each counts.
 
-    A key counts from the leaf that registers it. After a rotation its predecessor counts for `HANDOVER`
+    A key counts from the leaf that puts it in its predecessor's place. After a rotation its predecessor counts for `HANDOVER`
     leaves more: what it signed may have been on its way. After a withdrawal the withdrawal's leaf ends it.
 
     Args:
         current: the key in the key file, for an exchange that has registered none.
     """
     registered = list(
-        Entry.objects.filter(kind=EntryKind.KEY_REGISTERED, key__startswith=_EXCHANGE_KEY)
+        Entry.objects.filter(kind=EntryKind.KEY_REGISTERED, key__startswith=EXCHANGE_KEY)
         .select_related("leaf", "disclosure")
         .order_by("pk")
     )
     before = _sizes_before()
     end = sum(log.size for log in Log.objects.all())
     keys = [entries.payload_of(entry)["value"] for entry in registered] or [current]
-    starts = [0, *(_position(entry, before, default=end) for entry in registered[1:])]
+    came = [log_keys.rotation_to(key) or entry for key, entry in zip(keys[1:], registered[1:], strict=True)]
+    starts = [0, *(_position(entry, before, default=end) for entry in came)]
     ends = [start + HANDOVER for start in starts[1:]]
     return tuple(Window(*window) for window in zip(keys, starts, [*ends, None], strict=True))
 

@@ -62,12 +62,8 @@ def fetch_policy(context: Context, args: argparse.Namespace) -> int:
             error.code, f"The exchange's policy is not one: {error.message}.", zh="交易所的信任策略格式不对。"
         ) from error
     path = Path(args.out) if args.out else context.home.directory / "policy.json"
-    if path.exists() and not args.replace and policies.parse(path.read_bytes()) != policy:
-        raise ClientError(
-            "POLICY_CHANGED",
-            "The exchange shows another policy than the one you pinned. Ask it why by a second way; then --replace.",
-            zh="交易所现在给出的信任策略与您固定的不同。请通过第二渠道核实，再加 --replace 更新。",
-        )
+    if path.exists() and not args.replace:
+        _check_follows(context, pinned=policies.parse(path.read_bytes()), offered=policy)
     store.write_private(path, (json.dumps(policy.document(), ensure_ascii=False, indent=2) + "\n").encode())
     chain = policy.chain
     context.out.facts(
@@ -84,6 +80,28 @@ def fetch_policy(context: Context, args: argparse.Namespace) -> int:
     )
     context.out.document(policy.document())
     return 0
+
+
+def _check_follows(context: Context, *, pinned: policies.TrustPolicy, offered: policies.TrustPolicy) -> None:
+    """A changed policy is taken only where the keys pinned before have signed every step to it."""
+    if pinned == offered:
+        return
+    from compute.protocol import key_history  # not at the top: `verify` needs none of it
+
+    try:
+        history = context.api(public=True).get_bytes("/.well-known/hengshu-key-history.json")
+        key_history.check(history, pinned=pinned, offered=offered)
+    except (ClientError, VerificationError) as error:
+        raise ClientError(
+            "POLICY_CHANGED",
+            f"The exchange shows another policy than the one you pinned, and nothing proves the change ({error.code}: "
+            f"{error.message}). Ask it why by a second way; then --replace.",
+            zh="交易所给出的信任策略与您固定的不同，且没有密钥签署的轮换证明。请通过第二渠道核实，再加 --replace。",
+        ) from error
+    context.out.say(
+        "信任策略已变更，每一步均由原先固定的密钥签署并已入日志。",
+        "The policy has changed; the keys you had pinned signed every step of it, and the log holds them.",
+    )
 
 
 def _policy(context: Context, named: str) -> policies.TrustPolicy:

@@ -15,7 +15,7 @@ from exchange.client import store
 from exchange.client.context import Context, failed
 from exchange.client.errors import ClientError
 from exchange.kernel import identifiers
-from ledger.proofs import statements
+from ledger.proofs import policies, statements
 from ledger.proofs.errors import VerificationError
 
 
@@ -56,7 +56,8 @@ def check_parts(
         documents.check_request(request)
         statements.verify(terms, signers=[party["document_key"] for party in terms["parties"]])
         statements.verify(terms, signers=[keys.document_key])
-        statements.verify(job, signers=[context.policy().exchange_document_key])
+        known = policies.exchange_keys(context.policy())
+        statements.verify(job, signers=[did for did in _signers(job) if did in known][:1] or known)
         statements.verify(request, signers=[keys.document_key])
     except VerificationError as error:
         raise failed(error, what="The result's documents do not hold", zh="结果所附文书未通过核验") from error
@@ -129,3 +130,7 @@ def _differs(en: str, zh: str) -> ClientError:
         f"{en}. Do not use it; keep the files and open a dispute.",
         zh=f"{zh}。请勿使用，保留文件并提出争议。",
     )
+
+
+def _signers(document: dict[str, Any]) -> list[str]:
+    return [statements.signer(proof) for proof in statements.proofs(document)]
