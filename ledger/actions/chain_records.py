@@ -22,7 +22,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, IntegerField, Max, Min, Value, When
+from django.db.models import Case, F, IntegerField, Max, Min, Value, When
 from django.utils import timezone
 
 from compute.protocol.keyfiles import KeyFile
@@ -175,11 +175,12 @@ def _recheck(chain: LedgerBackend, deployment: ChainDeployment, lane: Lane) -> N
         deployment=deployment,
         confirmed_at__gte=timezone.now() - RECHECK_FOR,
     )
-    for record in young.order_by("-pk")[:RECHECK_BATCH]:
-        if not _has_effect(chain, deployment, record):
-            logger.warning("chain records: %s %d left the chain in a reorganisation", record.kind, record.pk)
-            again = ChainRecordState.SENT if record.raw_transaction else ChainRecordState.PENDING
-            _update(record, state=again, block_number=None, block_hash="", confirmed_at=None, sent_at=None)
+    for record in young.order_by(F("block_number").desc(nulls_last=True))[:RECHECK_BATCH]:
+        if _has_effect(chain, deployment, record):
+            return  # a reorganisation takes the newest blocks: what is older than this stands
+        logger.warning("chain records: %s %d left the chain in a reorganisation", record.kind, record.pk)
+        again = ChainRecordState.SENT if record.raw_transaction else ChainRecordState.PENDING
+        _update(record, state=again, block_number=None, block_hash="", confirmed_at=None, sent_at=None)
 
 
 def _reopen(deployment: ChainDeployment, lane: Lane) -> None:
