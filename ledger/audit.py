@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from enum import StrEnum
 
-from django.db.models import F
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
 
 from exchange.kernel import identifiers
 from exchange.kernel.states import Owner, Transitions
@@ -46,9 +47,19 @@ def _witnesses() -> Iterator[Stands]:
         yield Stands(row.token, state, row.ref, {"name": row.name, "vkey": row.vkey, "url": row.url})
 
 
+def _chain_event_entries() -> Iterator[Owed]:
+    """The entry that each event's row names is its own."""
+    for row in in_order(ChainEvent.objects.select_related("deployment"), entry_ref("entry_id")):
+        yield Owed(row.token, row.deployment.urn, str(row.pk), {"transaction": row.transaction_hash})
+
+
 def _chain_events() -> Iterator[Owed]:
-    rows = ChainEvent.objects.select_related("deployment")
-    for row in in_order(rows, entry_ref("entry_id")):
+    place = Window(
+        RowNumber(), partition_by=[F("deployment"), F("transaction_hash")], order_by=[F("block_number"), F("log_index")]
+    )
+    rows = ChainEvent.objects.select_related("deployment").annotate(place=place - 1)
+    key = text("chain.event:", F("deployment__epoch"), ":", F("transaction_hash"), ":", F("place"))
+    for row in in_order(rows, key):
         place = row.deployment
         yield Owed(
             token=row.token,
@@ -96,7 +107,8 @@ COUNTERPARTS = (
         start=frozenset({WitnessState.ADMITTED}),
         repeats=frozenset({EntryKind.WITNESS_ADMITTED}),  # a new name or address
     ),
-    Counterpart(table=table_of(ChainEvent), kinds=(EntryKind.CHAIN_EVENT,), rows=_chain_events, by=REF),
+    Counterpart(table=table_of(ChainEvent), kinds=(EntryKind.CHAIN_EVENT,), rows=_chain_events),
+    Counterpart(table=table_of(ChainEvent), kinds=(EntryKind.CHAIN_EVENT,), rows=_chain_event_entries, by=REF),
     Untabled(
         kinds=(EntryKind.LOG_KEY_ROTATED, EntryKind.LOG_KEY_REVOKED),
         reason="a log's keys are read from these entries; its row shows the newest, and its checkpoints need it",

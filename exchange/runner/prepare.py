@@ -35,8 +35,10 @@ def _create_accounts(accounts: list[dict[str, str]]) -> None:
     # Imported here: these modules need django.setup() first.
     from allauth.account.models import EmailAddress
 
+    from exchange.members.actions import memberships
     from exchange.members.exchange_keys import exchange_organization
-    from exchange.members.models import Membership, User
+    from exchange.members.models import User
+    from exchange.members.permissions import Role
 
     for account in accounts:
         user, is_new = User.objects.get_or_create(
@@ -49,7 +51,9 @@ def _create_accounts(accounts: list[dict[str, str]]) -> None:
         user.save()
         EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
         if account.get("staff_role"):
-            Membership.objects.create(user=user, organization=exchange_organization(), role=account["staff_role"])
+            memberships.grant(
+                user=user, organization=exchange_organization(), role=Role(account["staff_role"]), by=None
+            )
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ from typing import Any
 
 from exchange.kernel.errors import DomainError
 from ledger.actions import chain_proofs, deployments
+from ledger.audits import counterparts
 from ledger.audits.findings import Finding, Progress, counted, silent
-from ledger.backends.base import ContractEvent, LedgerBackend
+from ledger.backends.base import ChainRefused, ContractEvent, LedgerBackend
 from ledger.models import (
     Anchor,
     AnchorAttempt,
+    AttemptState,
     ChainDeployment,
     ChainEvent,
     ChainRecord,
@@ -51,6 +53,7 @@ def check(backend: LedgerBackend | None, progress: Progress = silent) -> Iterato
 
 def _check_rows(progress: Progress) -> Iterator[Finding]:
     """Every anchor and attempt is of a root of ours, and what proves an anchor holds."""
+    yield from _check_words()
     root = _roots()
     rows = Anchor.objects.select_related("deployment").order_by("deployment__epoch", "log_id", "size")
     for anchor in counted(rows.iterator(chunk_size=CHUNK), "anchors", progress):
@@ -69,6 +72,18 @@ def _check_rows(progress: Progress) -> Iterator[Finding]:
     for record in counted(sent.iterator(chunk_size=CHUNK), "chain records", progress):
         if not _is_own(record.raw_transaction, record.transaction_hash):
             yield Finding("TRANSACTION_DIFFERS", "ledger_chainrecord", str(record.pk))
+
+
+def _check_words() -> Iterator[Finding]:
+    """A state or kind that is no word would drop out of every question below."""
+    for model, field, words in (
+        (AnchorAttempt, "state", AttemptState.values),
+        (ChainRecord, "state", ChainRecordState.values),
+        (ChainRecord, "kind", ChainRecordKind.values),
+    ):
+        strange = model._default_manager.exclude(**{f"{field}__in": words}).order_by("pk")  # noqa: SLF001  Django documents it
+        for pk in strange.values_list("pk", flat=True):
+            yield Finding("WORD_UNKNOWN", counterparts.table_of(model), str(pk))
 
 
 def _roots() -> Root:
@@ -90,10 +105,12 @@ def _roots() -> Root:
 def _proves(anchor: Anchor) -> bool:
     trusted = chain_proofs.trusted_chain(anchor.deployment)
     try:
-        proofs.check_root(anchor.proof or {}, chain=trusted, shard=anchor.log_id, size=anchor.size, root=anchor.root)
+        block = proofs.check_root(
+            anchor.proof or {}, chain=trusted, shard=anchor.log_id, size=anchor.size, root=anchor.root
+        )
     except VerificationError:
         return False
-    return True
+    return block.number != anchor.block_number or block.hash == anchor.block_hash
 
 
 def _is_own(raw: str, transaction_hash: str) -> bool:
@@ -198,19 +215,28 @@ def _check_records(backend: LedgerBackend, deployment: ChainDeployment, progress
 
 
 def _took_effect(backend: LedgerBackend, deployment: ChainDeployment, record: ChainRecord) -> bool:
+    """Whether the chain holds what a record asked for, and the record still says what its owner signed."""
     payload, address = record.payload, deployment.contract_address
+    place = {"chain_id": deployment.chain_id, "contract_address": address}
     try:
         if record.kind == ChainRecordKind.VOID:
+            digest = grants.void_digest(**place, signer=payload["signer"], statement_digest=payload["digest"])
+            typed_data.verify(digest, payload["signature"], signer=payload["signer"])
             return backend.is_voided(address, signer=payload["signer"], digest=payload["digest"])
         if record.kind == ChainRecordKind.REVOKE:
             found = backend.grant(address, payload["grant_id"])
-            return found is not None and found.revoked_at > 0
+            if found is None or record.key != f"revoke:{payload['grant_id']}":
+                return False
+            digest = grants.revoke_digest(**place, grant=payload["grant_id"])
+            typed_data.verify(digest, payload["signature"], signer=found.grantor)
+            return found.revoked_at > 0
+        grants.verify_grant({**place, **payload}, grantor=payload["grantor"])
         grant_id = grants.grant_id(grantor=payload["grantor"], terms_digest=payload["terms_digest"])
         held = backend.grant(address, grant_id)
         wanted = tuple(payload[name] for name in ("terms_digest", "not_before", "not_after", "cap"))
-    except (KeyError, TypeError, ValueError, VerificationError):  # a changed row may hold anything
+    except (KeyError, TypeError, ValueError, VerificationError, ChainRefused):  # a changed row may hold anything
         return False
-    if held is None:
+    if held is None or record.key != f"grant:{grant_id}":
         return False
     return (held.terms_digest.removeprefix("0x"), held.not_before, held.not_after, held.cap) == wanted
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import F, Q, Window
+from django.apps import apps
+from django.db.models import Exists, F, OuterRef, Q, Window
 from django.db.models.functions import Lag
 
 from ledger import keys
 from ledger.actions import log, log_keys
+from ledger.audits.counterparts import table_of
 from ledger.audits.findings import Finding, Progress, counted, silent
 from ledger.errors import LogBehindSignedCheckpoint
 from ledger.models import ChainDeployment, Checkpoint, Cosignature, Disclosure, Entry, Leaf, Log
@@ -24,6 +26,7 @@ CHUNK = 2000
 
 def check(progress: Progress = silent) -> Iterator[Finding]:
     """Every disagreement of the log with itself, in the order of the log."""
+    yield from _check_references()
     yield from _check_entries()
     yield from _check_leaves(progress)
     for shard in Log.objects.all():
@@ -43,6 +46,19 @@ def adopt() -> Checkpoint | None:
     if newest is not None and log.last_signed(newest.log) is None:
         log.remember(newest.note, number=newest.log_id)
     return newest
+
+
+def _check_references() -> Iterator[Finding]:
+    """Every row points to rows that are there: one that does not would drop out of every join below."""
+    for model in apps.get_app_config("ledger").get_models():
+        for field in model._meta.concrete_fields:  # noqa: SLF001  Django documents it
+            target = field.related_model
+            if not isinstance(target, type):
+                continue
+            there = target._default_manager.filter(pk=OuterRef(field.attname))  # noqa: SLF001
+            rows = model._default_manager.filter(~Exists(there), **{f"{field.attname}__isnull": False})  # noqa: SLF001
+            for pk in rows.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=CHUNK):
+                yield Finding("REFERENCE_DANGLING", table_of(model), f"{pk} {field.name}")
 
 
 def _check_entries() -> Iterator[Finding]:

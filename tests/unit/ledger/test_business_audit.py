@@ -39,6 +39,7 @@ CASES = {
     "ledger_log log.opened": ("number = 2", "origin = origin || 'x'"),
     "ledger_witness state": ("TRUE", "withdrawn_at = now()"),
     "ledger_chainevent chain.event": ("TRUE", "arguments = '{}'"),
+    "ledger_chainevent chain.event by ref": ("TRUE", "entry_id = (SELECT min(id) FROM ledger_entry)"),
     "members_organization organization.applied": ("NOT is_exchange", "uscc = '91990000MA9999998' || right(uscc, 1)"),
     "members_organization state": ("NOT is_exchange AND status = 'admitted'", "status = 'suspended'"),
     "members_signingkey key.registered": ("TRUE", "value = value || 'x'"),
@@ -85,7 +86,7 @@ CASES = {
 
 
 def name_of(item) -> str:
-    return item.name + (" by ref" if getattr(item, "by", "") == "ref" and "chain" not in item.name else "")
+    return item.name + (" by ref" if getattr(item, "by", "") == "ref" else "")
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +150,7 @@ def on_chain() -> ChainDeployment:
         code_hash="0x" + "3" * 64, epoch=1, events_through=9,
     )  # fmt: skip
     event = ContractEvent("Voided", {"digest": "0x" + "5" * 64}, 7, "0x" + "6" * 64, "0x" + "7" * 64, 0)
-    assert chain_events._write_one(place, event, key="chain.event:1:x:0")
+    assert chain_events._write_one(place, event, key="chain.event:1:0x" + "7" * 64 + ":0")
     return place
 
 
