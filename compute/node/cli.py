@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.node import config as configuration
-from compute.node import consents, datasets, journal, service, witnessing
+from compute.node import consents, datasets, journal, service, trust, witnessing
 from compute.node.errors import ConfigInvalid, NodeError
 from compute.node.store import Store
 from compute.protocol import documents, keyfiles, shapes
@@ -215,6 +215,26 @@ def revoke(args: Arguments) -> None:
         {"contract": args.contract, "sequence": document["sequence"], "document": str(path)},
         en=f"Revoked at this node, at once. Send {path} to the exchange with: hengshu contract revoke",
         zh=f"已在本节点立即撤销。请用 hengshu contract revoke 将 {path} 送交交易所。",
+    )
+
+
+def policy_update(args: Arguments) -> None:
+    """policy update: take the exchange's new keys, if the pinned ones have signed for them."""
+    config = configuration.load(args.home)
+    before, now = config.trust, trust.update(config)
+    if now != before:
+        _store(config).note(
+            "policy.updated", document_key=now.exchange_document_key, log_origin=now.log_origin, log_key=now.log_key
+        )
+    _say(
+        args,
+        {"changed": now != before, "document_key": now.exchange_document_key, "log_key": now.log_key},
+        en=f"Changed, with the old keys' signatures; restart the node. Exchange key {now.exchange_document_key}"
+        if now != before
+        else "Nothing has changed.",
+        zh=f"已变更，均有旧密钥签署；请重启节点。交易所密钥 {now.exchange_document_key}"
+        if now != before
+        else "没有变化。",
     )
 
 
@@ -439,11 +459,13 @@ def _parser() -> argparse.ArgumentParser:
     ended.add_argument("contract")
     ended.add_argument("--reason", default="")
     ended.add_argument("--out", type=Path)
+    policy = family("policy", "the exchange's keys / 交易所密钥")
+    command(policy, "update", policy_update, "follow the exchange's new keys / 跟随交易所的新密钥")
     command(top, "pause", pause, "stop everything / 暂停", paused=True)
     command(top, "resume", pause, "allow again / 恢复", paused=False)
     command(top, "run", run, "run the node / 运行节点").add_argument("--verbose", action="store_true")
     witness = family("witness", "cosign the exchange's log / 见证交易所日志")
-    enabled = command(witness, "enable", witness_enable, "become a witness / 成为见证者")
+    enabled = command(witness, "enable", witness_enable, "become a witness / 成为见证方")
     enabled.add_argument("--name", default="", help="as policies name it / 策略中的名称")
     enabled.add_argument("--host", default="127.0.0.1", help="where to listen / 监听地址")
     enabled.add_argument("--port", type=int, default=21080, help="port / 端口")

@@ -43,7 +43,7 @@ def enable(config: Config, *, name: str, host: str, port: int, logs: Sequence[st
     if config.witness is not None:
         raise ConfigInvalid(
             "This node is a witness already; edit [witness] in config.toml.",
-            zh="本节点已是见证者；请修改 config.toml 的 [witness]。",
+            zh="本节点已是见证方；请修改 config.toml 的 [witness]。",
         )
     path = key_file(config.home)
     made = witness_keys.load(path) if path.exists() else witness_keys.generate(name)
@@ -63,14 +63,14 @@ def vkeys(config: Config) -> tuple[str, ...]:
     if config.witness is None:
         raise ConfigInvalid(
             "This node is no witness; run: hengshu-node witness enable",
-            zh="本节点不是见证者；请运行：hengshu-node witness enable",
+            zh="本节点不是见证方；请运行：hengshu-node witness enable",
         )
     return witness_keys.load(key_file(config.home)).vkeys
 
 
 def logs_of(config: Config) -> Mapping[str, Sequence[str]]:
     """The vkeys for each origin: the exchange's pinned log, and the further ones of the section."""
-    found: dict[str, list[str]] = {config.log_origin: [config.log_key]}
+    found = {log.origin: [window.key for window in log.keys] for log in config.trust.logs}
     for origin, keys in witness_config.by_origin(config.witness.logs if config.witness else ()).items():
         held = found.setdefault(origin, [])
         held += [key for key in keys if key not in held]

@@ -135,7 +135,7 @@ def build_parser(language: str) -> argparse.ArgumentParser:
         "--policy", default="", help=t("信任策略文件", "trust policy or tlog-policy; the pinned one if not given")
     )
 
-    traced = command(groups, "trace", "trace:trace", "追溯结果的来源与去向", "judge the chain of custody of a result")
+    traced = command(groups, "trace", "trace:trace", "溯源：核验结果的来源与去向", "judge the chain of custody of a result")
     traced.add_argument("reference", help=t("摘要、引用、编号", "digest, reference, URN or number"))
 
     archive = group("archive", "日志归档", "the whole log as files")
@@ -154,7 +154,7 @@ def build_parser(language: str) -> argparse.ArgumentParser:
     )
     fetched.add_argument("--out", default="", help=t("另存为", "write it elsewhere"))
     fetched.add_argument("--replace", action="store_true", help=t("替换已固定的策略", "replace the pinned one"))
-    _witness_commands(group("witness", "检查点见证者", "a witness of logs"), command, t)
+    _witness_commands(group("witness", "检查点见证方", "a witness of logs"), command, t)
     return parser
 
 
@@ -224,18 +224,18 @@ def _compute_commands(place: Any, command: Any, t: Any) -> None:
 
 
 def _witness_commands(place: Any, command: Any, t: Any) -> None:
-    made = command(place, "init", "witness:init", "建立见证者", "make a witness")
+    made = command(place, "init", "witness:init", "建立见证方", "make a witness")
     made.add_argument(
         "--name", required=True, help=t("名称，如 witness.example/w1", "name, such as witness.example/w1")
     )
     made.add_argument("--log", action="append", required=True, help=t("日志公钥，可重复", "a log's vkey, repeatable"))
     made.add_argument("--host", default="127.0.0.1", help=t("监听地址", "where to listen"))
     made.add_argument("--port", type=int, default=21080, help=t("端口", "port"))
-    served = command(place, "serve", "witness:serve", "运行见证者", "cosign until stopped")
+    served = command(place, "serve", "witness:serve", "运行见证方", "cosign until stopped")
     shown = command(place, "key", "witness:key", "打印公钥", "print its public keys")
-    stated = command(place, "status", "witness:status", "见证进度与证据", "what it cosigned, and evidence against logs")
+    stated = command(place, "status", "witness:status", "会签进度与证据", "what it cosigned, and evidence against logs")
     for parser in (made, served, shown, stated):
-        parser.add_argument("--dir", default="witness", help=t("见证者目录", "the witness's directory"))
+        parser.add_argument("--dir", default="witness", help=t("见证方目录", "the witness's directory"))
 
 
 def _global_options(parser: argparse.ArgumentParser, t: Any, *, default: bool) -> None:

@@ -104,14 +104,14 @@ class WitnessClient:
             if answer > size:
                 raise WitnessAhead(
                     f"The witness has cosigned {answer} entries, the checkpoint has {size}; compare both first.",
-                    zh=f"见证者已见证 {answer} 条，而此检查点只有 {size} 条；请先比对两者。",
+                    zh=f"见证方已见证 {answer} 条，而此检查点只有 {size} 条；请先比对两者。",
                     witness_size=answer,
                 )
             if answer == old_size:
                 break
             old_size = answer
         raise WitnessUnavailable(
-            "The witness names another size each time; ask again later.", zh="见证者每次给出的大小都不同；请稍后再试。"
+            "The witness names another size each time; ask again later.", zh="见证方每次给出的大小都不同；请稍后再试。"
         )
 
     def add_checkpoint(self, *, old_size: int, proof: Sequence[bytes], note: str) -> Cosigned | int:
@@ -221,7 +221,7 @@ class _Address:
         except (OSError, http.client.HTTPException, ValueError, AttributeError):
             # AttributeError: the clock took the socket away between two steps of http.client.
             raise WitnessUnavailable(
-                "The witness did not answer in time; ask again later.", zh="见证者未及时应答；请稍后再试。"
+                "The witness did not answer in time; ask again later.", zh="见证方未及时应答；请稍后再试。"
             ) from None
         finally:
             clock.cancel()
@@ -242,29 +242,29 @@ def _is_whole(response: http.client.HTTPResponse) -> bool:
 def _not_an_answer(status: int) -> WitnessUnavailable:
     return WitnessUnavailable(
         f"The witness's answer (status {status}) cannot be used; ask again later.",
-        zh=f"见证者的应答（状态 {status}）无法使用；请稍后再试。",
+        zh=f"见证方的应答（状态 {status}）无法使用；请稍后再试。",
     )
 
 
 _REFUSALS = {
     400: (
         "The witness does not take the request for one; look for another version of it.",
-        "见证者认为请求格式有误；请核对其版本。",
+        "见证方认为请求格式有误；请核对其版本。",
     ),
     403: (
         "The witness does not know the key that signed; give its operator the log's present key.",
-        "见证者不认识签名密钥；请把日志的现用公钥交给其运营者。",
+        "见证方不认识签名密钥；请把日志的现用公钥交给其运营者。",
     ),
     404: (
         "The witness does not know this log; give its operator the log's origin and key.",
-        "见证者不认识此日志；请把日志名称与公钥交给其运营者。",
+        "见证方不认识此日志；请把日志名称与公钥交给其运营者。",
     ),
     409: (
         "The witness holds another root for this size; keep both checkpoints and investigate.",
-        "见证者在同一大小持有另一个根；请保留两份检查点并调查。",
+        "见证方在同一大小持有另一个根；请保留两份检查点并调查。",
     ),
     422: (
         "The witness does not find that this checkpoint follows from the one it cosigned; compare both.",
-        "见证者认为此检查点不承接其已见证者；请比对两者。",
+        "见证方认为此检查点不承接其已见证方；请比对两者。",
     ),
 }

@@ -100,7 +100,7 @@ def load(directory: Path) -> WitnessConfig:
     except FileNotFoundError:
         raise WitnessError(
             f"{directory} is not a witness yet; run: hengshu witness init --dir {directory}",
-            zh=f"{directory} 还不是见证者；请运行：hengshu witness init --dir {directory}",
+            zh=f"{directory} 还不是见证方；请运行：hengshu witness init --dir {directory}",
         ) from None
     except (OSError, UnicodeDecodeError):
         raise _invalid("it cannot be read", "无法读取") from None
@@ -129,7 +129,7 @@ def parse(text: str, *, directory: Path) -> WitnessConfig:
             )
         logs[origin] = keys
     if not logs:
-        raise _invalid("there is no [[log]]; a witness needs one to cosign for", "没有 [[log]]；见证者至少需要一个日志")
+        raise _invalid("there is no [[log]]; a witness needs one to cosign for", "没有 [[log]]；见证方至少需要一个日志")
     return WitnessConfig(directory=directory, host=host, port=port, logs=logs)
 
 

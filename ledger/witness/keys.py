@@ -60,7 +60,7 @@ def generate(name: str) -> WitnessKeys:
     except (VerificationError, UnicodeError):
         raise WitnessError(
             "The witness's name has 1 to 255 bytes and no spaces or plus signs, such as witness.example/w1.",
-            zh="见证者名称为 1 至 255 字节，不含空格与加号，如 witness.example/w1。",
+            zh="见证方名称为 1 至 255 字节，不含空格与加号，如 witness.example/w1。",
         ) from None
     assert all(key.name == name for key in parsed)  # noqa: S101
     return made
@@ -76,7 +76,7 @@ def save(keys: WitnessKeys, path: Path) -> None:
     except FileExistsError:
         raise WitnessError(
             f"{path} exists; a witness keeps its key. Choose another directory for another witness.",
-            zh=f"{path} 已存在；见证者应保留其密钥。另建见证者请换一个目录。",
+            zh=f"{path} 已存在；见证方应保留其密钥。另建见证方请换一个目录。",
         ) from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(document, file, ensure_ascii=False, indent=2)
@@ -106,7 +106,7 @@ def load(path: Path) -> WitnessKeys:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise WitnessError(
             f"{path} is not a witness's key file; restore it from its copy.",
-            zh=f"{path} 不是见证者密钥文件；请用副本恢复。",
+            zh=f"{path} 不是见证方密钥文件；请用副本恢复。",
         ) from None
 
 

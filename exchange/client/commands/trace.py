@@ -29,7 +29,7 @@ _WORDS = {
     "end": ("未产出结果而终止", "ended without a result"),
     "entry": ("日志条目", "log entry"),
 }
-_UNSEEN = {"signature": ("文书不在手中", "document not at hand"), "inclusion": ("尚未封存", "not sealed yet")}
+_UNSEEN = {"signature": ("文书不在手中", "document not at hand"), "inclusion": ("尚未入检查点", "not sealed yet")}
 
 
 def trace(context: Context, args: argparse.Namespace) -> int:

@@ -57,7 +57,7 @@ def init(context: Context, args: argparse.Namespace) -> int:
     witness_keys.save(made, config.key_file)
     context.out.facts(_key_facts(made))
     context.out.say(
-        f"见证者已建在 {directory}。请备份 {configuration.KEY_FILE}，然后运行：hengshu witness serve --dir {directory}",
+        f"见证方已建在 {directory}。请备份 {configuration.KEY_FILE}，然后运行：hengshu witness serve --dir {directory}",
         f"The witness is ready in {directory}. Keep a copy of {configuration.KEY_FILE}, then run: "
         f"hengshu witness serve --dir {directory}",
     )
@@ -113,7 +113,7 @@ def status(context: Context, args: argparse.Namespace) -> int:
     conflicts = witness.state.conflicts()
     witness.state.close()
     context.out.table(
-        [("日志", "log"), ("大小", "size"), ("见证时间", "cosigned"), ("矛盾", "contradictions"), ("未证", "unproven")],
+        [("日志", "log"), ("大小", "size"), ("会签时间", "cosigned"), ("矛盾", "contradictions"), ("未证", "unproven")],
         [
             (log["origin"], log["size"], _moment(log["cosigned_at"]), log["contradictions"], log["unproven"])
             for log in found["logs"]
