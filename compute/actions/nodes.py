@@ -42,7 +42,7 @@ def receive(*, verb: str, message: Any, now: datetime) -> tuple[Organization, di
         documents.check_node_message(message)
     except DomainError as error:
         raise NodeMessageInvalid(f"The message is not one this version reads: {error.message}") from error
-    if message["verb"] != verb or message["audience"] != exchange_keys().document_key:
+    if message["verb"] != verb or not _is_us(message["audience"]):
         raise NodeMessageInvalid("The message is for another verb or another exchange; check the node's configuration.")
     if abs(now - shapes.parse_time(message["created"])) > MAX_SKEW:
         raise MessageOutOfTime("The message's time is more than 300 s from the exchange's; set the node's clock.")
@@ -98,6 +98,14 @@ def _seen(organization: Organization, *, version: str, now: datetime) -> None:
         )
     else:
         DataNode.objects.filter(pk=node.pk).update(last_seen=now, version=version)
+
+
+def _is_us(audience: str) -> bool:
+    """Whether a key is or was the exchange's: a node learns of a rotation after it, and its owner follows later."""
+    if audience == exchange_keys().document_key:
+        return True
+    own = SigningKey.objects.filter(organization__is_exchange=True, revoked_at__isnull=True)
+    return own.for_purpose(KeyPurpose.DOCUMENT).filter(value=audience).exists()
 
 
 def _sender(message: Mapping[str, Any], *, now: datetime) -> Organization:

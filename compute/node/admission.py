@@ -100,8 +100,13 @@ def check_documents(case: Case) -> None:
 
 
 def check_exchange(case: Case) -> None:
-    """Step 2: the pinned exchange key has signed the job."""
-    _verify(case.job, [case.config.exchange_document_key], code="EXCHANGE_SIGNATURE_INVALID")
+    """Step 2: the exchange's pinned key has signed the job, or one that followed it and counts where that is logged."""
+    allowed = _exchange_keys(case)
+    signed_by = {statements.signer(proof) for proof in statements.proofs(case.job)}
+    signers = [key for key in allowed if key in signed_by][:1]
+    _verify(case.job, signers or allowed[:1], code="EXCHANGE_SIGNATURE_INVALID")
+    if withdrawn_keys.is_any(case.store, signers):
+        raise Refused("KEY_REVOKED")
 
 
 def check_signatures(case: Case) -> None:
@@ -167,8 +172,8 @@ def check_contract_open(accepted: Mapping[str, Any], *, store: Store, now: datet
 
 
 def check_keys(accepted: Mapping[str, Any], *, store: Store) -> None:
-    """None of the keys that the contract names was withdrawn: a party's, or the exchange's."""
-    if withdrawn_keys.is_any(store, [*terms.keys(accepted), accepted["exchange"]["document_key"]]):
+    """None of the keys by which the contract names its parties was withdrawn."""
+    if withdrawn_keys.is_any(store, terms.keys(accepted)):
         raise Refused("KEY_REVOKED")
 
 
@@ -202,6 +207,17 @@ STEPS: Sequence[tuple[str, Callable[[Case], None]]] = (
     ("time_and_revocation", check_time),
     ("reservation", reserve),
 )
+
+
+def _exchange_keys(case: Case) -> list[str]:
+    """The exchange's keys that count where the authorization says it is logged; step 4 proves that it is there."""
+    trust = case.config.trust
+    try:
+        origin = checkpoints.parse(case.bundle["checkpoint"]).origin
+        position = trust.position(origin, int(case.bundle["authorization"]["index"]))
+    except (VerificationError, KeyError, TypeError, ValueError):
+        return [trust.exchange_document_key]
+    return trust.exchange_keys_at(position) or [trust.exchange_document_key]
 
 
 def _check_job(case: Case) -> None:
@@ -261,9 +277,10 @@ def _check_consents(case: Case) -> None:
 def _check_authorization(case: Case) -> None:
     """The authorization of exactly this job lies in the log, under a checkpoint of the pinned log key."""
     try:
-        checkpoint = checkpoints.verify(
-            case.bundle["checkpoint"].encode(), keys=[case.config.log_key], origin=case.config.log_origin
-        )
+        note = case.bundle["checkpoint"].encode()
+        found = checkpoints.parse(note)
+        keys = case.config.trust.log_keys_at(found.origin, found.size)
+        checkpoint = checkpoints.verify(note, keys=keys, origin=found.origin)
     except VerificationError as error:
         raise Refused("LOG_KEY_WRONG") from error
     payload = _logged_payload(case.bundle["authorization"], checkpoint, subject=case.job["id"])

@@ -58,7 +58,7 @@ class ExchangeClient:
         message = documents.node_message(
             organization=self._config.organization,
             verb=verb,
-            audience=self._config.exchange_document_key,
+            audience=self._config.trust.exchange_document_key,
             created=now,
             nonce=self._nonce(16),
             body=body,

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compute.node import trust
 from compute.node.errors import ConfigInvalid
 from compute.protocol import keyfiles, shapes
 from compute.protocol.operations import MINIMUM_GROUP
 from compute.protocol.shapes import DocumentInvalid
-from ledger.proofs import checkpoints, notes
+from ledger.proofs import checkpoints, notes, policies
 from ledger.proofs.errors import VerificationError
+from ledger.proofs.policies import TrustPolicy
 
 FILE_NAME = "config.toml"
 
@@ -58,6 +60,14 @@ class Config:
     min_group: int
     poll_seconds: float
     witness: WitnessSection | None = None
+    kept_trust: TrustPolicy | None = None
+
+    @property
+    def trust(self) -> TrustPolicy:
+        """The exchange's and the log's keys: those pinned here, or a kept policy that followed from them."""
+        return self.kept_trust or policies.single(
+            exchange_document_key=self.exchange_document_key, log_origin=self.log_origin, log_key=self.log_key
+        )
 
     @property
     def datasets(self) -> Path:
@@ -159,6 +169,12 @@ def load(home: Path) -> Config:
         min_group=settings["min_group"],
         poll_seconds=settings["poll_milliseconds"] / 1000,
         witness=None if witness is None else WitnessSection(**{**witness, "logs": tuple(witness["logs"])}),
+        kept_trust=trust.load(
+            home,
+            document_key=settings["exchange"]["document_key"],
+            log_origin=settings["exchange"]["log_origin"],
+            log_key=settings["exchange"]["log_key"],
+        ),
     )
 
 

@@ -17,7 +17,7 @@ from compute.protocol.codes import Refused
 from compute.protocol.keyfiles import KeyFile
 from exchange.kernel.errors import DomainError
 from exchange.kernel.identifiers import make_urn, new_ulid
-from ledger.proofs import statements
+from ledger.proofs import policies, statements
 from ledger.proofs.errors import VerificationError
 
 Document = dict[str, Any]
@@ -45,7 +45,10 @@ def accept_contract(document: Any, *, config: Config, keys: KeyFile, store: Stor
             zh="合约中本机构的公钥不是本节点密钥文件的公钥。",
         )
     exchange = document["exchange"]
-    if exchange["document_key"] != config.exchange_document_key or exchange["log_key"] != config.log_key:
+    known = policies.exchange_keys(config.trust)
+    if exchange["document_key"] not in known or exchange["log_key"] not in policies.log_keys(
+        config.trust, exchange["log_origin"]
+    ):
         raise ContractNotAccepted(
             "The contract names other exchange keys than those pinned in config.toml.",
             zh="合约中的交易所公钥与 config.toml 中固定的不同。",

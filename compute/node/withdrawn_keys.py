@@ -13,7 +13,7 @@ from compute.node.config import Config
 from compute.node.store import Store
 from compute.protocol import key_documents, shapes
 from exchange.kernel.errors import DomainError
-from ledger.proofs import statements
+from ledger.proofs import policies, statements
 from ledger.proofs.errors import VerificationError
 
 Document = dict[str, Any]
@@ -38,8 +38,9 @@ def learn(document: Any, *, config: Config, store: Store) -> bool:
         for name in ("document_key", "chain_address")
         if party["organization"] == document["organization"]
     }
+    exchange = {key.lower() for key in policies.exchange_keys(config.trust)}
     alone = len(document["keys"]) == 1 and key_documents.revoked_by_itself(document)
-    if not alone and document["revoked_by"].lower() not in own | {config.exchange_document_key.lower()}:
+    if not alone and document["revoked_by"].lower() not in own | exchange:
         return False
     return add(store, document)
 
