@@ -314,7 +314,7 @@ _QUESTIONS = (
               _check_tree),
     _Question("leaves", "每条记录格式唯一且有效", "Every leaf is a leaf, in its only form", _check_leaves),
     _Question("history", "每一主体的记录首尾相接", "Each subject's leaves name each other in order", _check_history),
-    _Question("shards", "各年度日志前后衔接", "The logs name each other at their ends", _check_shards, _never),
+    _Question("shards", "各日志分片前后衔接", "The logs name each other at their ends", _check_shards, _never),
     _Question("since", "未改写所留旧检查点之前的历史", "Nothing before the older checkpoint was rewritten",
               _check_since, _if_given),
     _Question("openings", "日志与链的记录与承诺相符", "What is shown of log and chain is what was committed to",
