@@ -15,8 +15,9 @@ register = template.Library()
 def chain_outage() -> dict[str, Any]:
     """Since when the chain is silent, and whether that is too long; nothing while it answers or there is none."""
     now = timezone.now()
+    since = chain_looks.silent_since(now=now)
     return {
-        "since": chain_looks.silent_since(now=now),
-        "is_too_long": chain_looks.is_down_too_long(now=now),
+        "since": since,
+        "is_too_long": since is not None and chain_looks.is_down_too_long(now=now),
         "hours": f"{settings.CHAIN_DOWN_LIMIT_SECONDS / 3600:g}",
     }
