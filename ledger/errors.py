@@ -71,6 +71,13 @@ class LogNotRotatable(DomainError):
     code = "LOG_NOT_ROTATABLE"
 
 
+class ChainLagsBehind(DomainError):
+    """The contract does not hold the old log's last root yet, or did not take the call in time."""
+
+    code = "CHAIN_LAGS_BEHIND"
+    status = 503
+
+
 class ChainDownTooLong(DomainError):
     """The chain was last seen longer ago than CHAIN_DOWN_LIMIT_SECONDS; nothing new is authorized until it is back."""
 

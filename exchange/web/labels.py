@@ -446,6 +446,10 @@ ENTRY_KINDS: Words = {
     "chain.event": _("Chain event"),
     "witness.admitted": _("Witness admitted"),
     "witness.withdrawn": _("Witness withdrawn"),
+    "log.opened": _("Log opened"),
+    "log.frozen": _("Log frozen"),
+    "log.key_rotated": _("Log key rotated"),
+    "log.key_revoked": _("Log key revoked"),
 }
 
 KEY_PURPOSES: Words = {

@@ -3,22 +3,15 @@
 import time
 from typing import Any
 
-from exchange.kernel.errors import DomainError
 from ledger.actions import anchoring, deployments, shards
 from ledger.actions.chain_records import ORDINARY
 from ledger.actions.passes import single_worker
 from ledger.backends.base import Call, LedgerBackend, log_key_call, open_shard_call
+from ledger.errors import ChainLagsBehind
 from ledger.models import Log
 
 WAIT_SECONDS = 60.0
 _PAUSE_SECONDS = 0.5
-
-
-class ChainLagsBehind(DomainError):
-    """The contract does not hold the old log's last root yet, or did not take the call in time."""
-
-    code = "CHAIN_LAGS_BEHIND"
-    status = 503
 
 
 def show_log_key(log: Log, *, backend: LedgerBackend, keys: Any, seconds: float = WAIT_SECONDS) -> None:

@@ -6,9 +6,9 @@ from ledger import actions as ledger
 from ledger import keys
 from ledger.actions import anchoring, chain_shards, deployments, shards
 from ledger.actions.anchoring import AnchorOutcome
-from ledger.actions.chain_shards import ChainLagsBehind
 from ledger.backends.evm import EVMBackend
 from ledger.backends.memory import MemoryBackend
+from ledger.errors import ChainLagsBehind
 from ledger.models import Anchor, Log
 from ledger.proofs import chain as proofs
 from ledger.proofs import layout
