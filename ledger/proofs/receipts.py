@@ -91,7 +91,7 @@ _QUESTIONS = (
               chain_rules.check_header, _on_sealed_chain),
     _Question("grants", "各提供方的链上授权在该区块有效", "Every provider's grant is in force as of the block",
               chain_rules.check_grants, _under_grants),
-    _Question("keys", "签名密钥在记录之前均未被吊销", "No signing key was revoked before what it signed was logged",
+    _Question("keys", "签名密钥在记录之前均未被撤销", "No signing key was revoked before what it signed was logged",
               key_rules.check_keys),
 )  # fmt: skip
 _BUNDLE_ZH, _BUNDLE_EN = "凭证包完整并由交易所签署", "The bundle is whole and signed by the exchange"
