@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
 
 from compute.protocol import shapes
@@ -18,12 +18,12 @@ from compute.protocol import terms as protocol
 from contracts import schedule, signals
 from contracts.actions import lifecycle, moves
 from contracts.models import Contract, Grant
+from contracts.querysets import ContractQuerySet
 from contracts.states import REVOCABLE, ContractState, GrantState
 from exchange.members.models import Organization
 from ledger.actions import deployments
 from ledger.kinds import EntryKind
 from ledger.models import ChainEvent
-from ledger.proofs import grants
 
 ENDED_ON_CHAIN = "提供方在链上撤销 · ended by its provider on the chain"
 _GRANTED_IN = frozenset(
@@ -48,27 +48,31 @@ def follow_chain_events(*, now: datetime | None = None) -> int:
 
 def _end(now: datetime) -> int:
     """End the contracts whose grant was revoked or whose terms were voided by their provider."""
-    ended = 0
+    return sum(
+        _end_one(contract, organization, event, now=now) for contract, organization, event in [*_revoked(), *_voided()]
+    )
+
+
+def _revoked() -> Iterable[tuple[Contract, Organization, ChainEvent]]:
     standing = Grant.objects.filter(contract__state__in=[state.value for state in REVOCABLE])
-    by_id = {grant.grant_id: grant for grant in standing.select_related("contract", "organization")}
-    # A contract may also be ended before its grant was made: its terms are void for good.
-    for contract, organization, event in [*_revoked(by_id), *_voided()]:
-        ended += _end_one(contract, organization, event, now=now)
-    return ended
-
-
-def _revoked(by_id: dict[str, Grant]) -> Iterable[tuple[Contract, Organization, ChainEvent]]:
-    for event in _events("Revoked").filter(arguments__id__in=list(by_id)):
+    found = standing.filter(grant_id__in=_events("Revoked").values("named")).select_related("contract", "organization")
+    by_id = {grant.grant_id: grant for grant in found}
+    for event in _events("Revoked").filter(named__in=list(by_id)):
         grant = by_id[event.arguments["id"]]
         yield grant.contract, grant.organization, event
 
 
 def _voided() -> Iterable[tuple[Contract, Organization, ChainEvent]]:
-    living = {"0x" + contract.terms_digest: contract for contract in Contract.objects.in_states(REVOCABLE)}
-    for event in _events("Voided").filter(arguments__digest__in=list(living)):
-        contract = living[event.arguments["digest"]]
-        organization = _provider(contract, event.arguments["signer"])
-        if organization is not None:
+    """Also contracts without a grant: under void terms none can follow."""
+    events = list(_events("Voided"))
+    living = {
+        "0x" + contract.terms_digest: contract
+        for contract in _with_terms(event.arguments["digest"] for event in events).in_states(REVOCABLE)
+    }
+    for event in events:
+        contract = living.get(str(event.arguments["digest"]))
+        organization = _provider(contract, event.arguments["signer"]) if contract is not None else None
+        if contract is not None and organization is not None:
             yield contract, organization, event
 
 
@@ -99,24 +103,23 @@ def _end_one(contract: Contract, organization: Organization, event: ChainEvent, 
 
 def _take_grants(now: datetime) -> int:
     """Take over grants that their provider sent to the chain itself, where they say what the terms say."""
-    waiting = {
-        grants.grant_id(grantor=party["chain_address"], terms_digest=contract.terms_digest): (contract, party)
-        for contract in Contract.objects.in_states(_GRANTED_IN).prefetch_related("grants__organization")
+    unknown = list(_events("Granted").exclude(named__in=Grant.objects.values("grant_id")))
+    contracts = {
+        "0x" + contract.terms_digest: contract
+        for contract in _with_terms(event.arguments["terms_digest"] for event in unknown).in_states(_GRANTED_IN)
         if contract.terms["evidence"]["chain"] == "required"
-        for party in protocol.parties(contract.terms, "provider")
-        if party["organization"] not in {grant.organization.urn for grant in contract.grants.all()}
     }
-    taken = 0
-    for event in _events("Granted").filter(arguments__id__in=list(waiting)):
-        contract, party = waiting[event.arguments["id"]]
-        taken += _take_one(contract, party, event, now=now)
-    return taken
+    return sum(
+        _take_one(contracts[event.arguments["terms_digest"]], event, now=now)
+        for event in unknown
+        if event.arguments["terms_digest"] in contracts
+    )
 
 
 @transaction.atomic
-def _take_one(contract: Contract, party: dict[str, Any], event: ChainEvent, *, now: datetime) -> bool:
+def _take_one(contract: Contract, event: ChainEvent, *, now: datetime) -> bool:
     locked = moves.lock(contract)
-    organization = _provider(locked, party["chain_address"])
+    organization = _provider(locked, event.arguments["grantor"])
     if organization is None or Grant.objects.filter(contract=locked, organization=organization).exists():
         return False
     if not says_what_the_terms_say(event, locked) or not locked.signatures.filter(organization=organization).exists():
@@ -125,7 +128,7 @@ def _take_one(contract: Contract, party: dict[str, Any], event: ChainEvent, *, n
     document = {
         "chain_id": event.deployment.chain_id,
         "contract_address": event.deployment.contract_address,
-        "grantor": party["chain_address"],
+        "grantor": said["grantor"],
         "terms_digest": locked.terms_digest,
         "not_before": int(said["not_before"]),
         "not_after": int(said["not_after"]),
@@ -170,7 +173,12 @@ def _provider(contract: Contract, address: str) -> Organization | None:
     return None
 
 
+def _with_terms(digests: Iterable[str]) -> ContractQuerySet:
+    return Contract.objects.filter(terms_digest__in={str(digest).removeprefix("0x") for digest in digests})
+
+
 def _events(name: str) -> Any:
-    """The events of one name on the chain we are on now, oldest first."""
-    found = ChainEvent.objects.filter(Q(deployment=deployments.current_deployment()), name=name)
-    return found.select_related("entry", "deployment").order_by("pk")
+    """The events of one name on the chain we are on now, oldest first; `named` is the grant they are about."""
+    found = ChainEvent.objects.filter(deployment=deployments.current_deployment(), name=name)
+    named = found.annotate(named=KeyTextTransform("id", "arguments"))
+    return named.select_related("entry", "deployment").order_by("pk")
