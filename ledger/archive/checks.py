@@ -13,7 +13,7 @@ from ledger.archive import layout, walk
 from ledger.archive.layout import Manifest, Shard
 from ledger.archive.stores import Store
 from ledger.archive.walk import FROZEN, OPENED, Walk
-from ledger.proofs import canonical, chain, checkpoints, policies, statements
+from ledger.proofs import canonical, chain, checkpoints, policies, statements, tlog_policy
 from ledger.proofs.checks import Check, Status
 from ledger.proofs.errors import VerificationError
 from ledger.proofs.policies import TrustPolicy
@@ -267,7 +267,7 @@ def _check_chain(archive: _Archive) -> str:
 def _check_policies(archive: _Archive) -> None:
     """The policies inside are readable; the verifier's own is what counts."""
     policies.parse(canonical.parse_canonical(archive.store.read(layout.POLICY)))
-    inside = policies.policy_files.parse(archive.store.read(layout.TLOG_POLICY))
+    inside = tlog_policy.parse(archive.store.read(layout.TLOG_POLICY))
     if not inside.logs:
         raise VerificationError("POLICY_INVALID", "the tlog-policy names no log")
 

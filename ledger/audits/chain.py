@@ -217,7 +217,7 @@ def _check_records(backend: LedgerBackend, deployment: ChainDeployment, progress
 def _took_effect(backend: LedgerBackend, deployment: ChainDeployment, record: ChainRecord) -> bool:
     """Whether the chain holds what a record asked for, and the record still says what its owner signed."""
     payload, address = record.payload, deployment.contract_address
-    place = {"chain_id": deployment.chain_id, "contract_address": address}
+    place: dict[str, Any] = {"chain_id": deployment.chain_id, "contract_address": address}
     try:
         if record.kind == ChainRecordKind.VOID:
             digest = grants.void_digest(**place, signer=payload["signer"], statement_digest=payload["digest"])

@@ -189,7 +189,7 @@ def agreed_digest(stored: str, document: Mapping[str, Any] | None) -> str:
 def in_order(rows: QuerySet[Any], token: Any) -> Iterator[Any]:
     """The rows with their `token`, in the order of its bytes, streamed."""
     ordered = rows.annotate(token=Collate(Cast(token, TextField()), "C")).order_by("token", "pk")
-    return ordered.iterator(chunk_size=CHUNK)
+    yield from ordered.iterator(chunk_size=CHUNK)
 
 
 def table_of(model: type[Model]) -> str:

@@ -192,6 +192,36 @@ def test_a_flip_in_every_column_is_named_or_listed_as_no_evidence(world, chain):
     assert named > 60
 
 
+def test_what_only_the_chain_or_only_we_know_is_named(world, chain):
+    event = ChainEvent.objects.filter(name="Granted").order_by("pk").first()
+    with undone() as cursor:
+        cursor.execute("DELETE FROM ledger_chainevent WHERE id = %s", [event.pk])
+        assert [finding.code for finding in audits.audit_chain(chain)] == ["CHAIN_EVENT_WITHOUT_ROW"]
+    with undone() as cursor:
+        cursor.execute("UPDATE ledger_anchor SET size = 1, root = %s", [merkle.root([first_hash()]).hex()])
+        codes = [finding.code for finding in audits.audit_chain(None)]
+        assert codes == ["ANCHOR_PROOF_INVALID"]
+        assert {finding.code for finding in audits.audit_chain(chain)} == {
+            "ANCHOR_PROOF_INVALID",
+            "ANCHOR_NOT_ON_CHAIN",
+        }
+    with undone() as cursor:
+        cursor.execute("UPDATE ledger_chainrecord SET payload = jsonb_set(payload, '{cap}', '6')")
+        assert [finding.code for finding in audits.audit_chain(chain)] == ["RECORD_DIFFERS_FROM_CHAIN"]
+
+
+def first_hash() -> bytes:
+    return bytes(Leaf.objects.get(index=0).leaf_hash)
+
+
+def test_another_chain_at_the_same_address_is_a_finding_and_a_silent_one_too(world, chain):
+    with undone() as cursor:
+        cursor.execute("UPDATE ledger_chaindeployment SET genesis_hash = %s", ["0x" + "0" * 64])
+        assert "CHAIN_MISMATCH" in {finding.code for finding in audits.audit_chain(chain)}
+    nobody = EVMBackend("http://127.0.0.1:9")
+    assert [finding.code for finding in audits.audit_chain(nobody)] == ["CHAIN_UNREACHABLE"]
+
+
 # --- who finds what a superuser does well -------------------------------------------------------------------
 
 
