@@ -5,8 +5,13 @@ ONCE ?=
 INPUT ?=
 MAPPING ?=
 BENCH ?=
+FAULTS ?= ledger
+SEEDS ?= 20
+SEED ?=
+ONLY ?=
+SISTERS ?=
 
-.PHONY: help demo test check up down status reset bench setup setup-test format
+.PHONY: help demo test check up down status reset bench faults setup setup-test format
 
 help:  ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,3 +45,6 @@ format: setup-test  ## Put code into the project's form
 
 bench: setup-test  ## Benchmarks: ratios within one run, on fixed seeds; BENCH=name for one
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+faults: setup-test  ## Injected faults, judged from outside: FAULTS=ledger SEEDS=20; ONLY=name SEED=n for one, SISTERS=1 guards off
+	@$(BIN)/python -m tests.faults $(FAULTS) --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(SISTERS),--sisters)

@@ -1,0 +1,28 @@
+"""What must be there before Django is: throw-away servers, settings, tables."""
+
+import os
+from importlib import import_module
+
+
+def prepare() -> None:
+    """Start the servers of this process, set Django up and make the tables; once."""
+    for variable in ("DATABASE_URL", "REDIS_URL", "CHAIN_RPC_URL"):
+        os.environ.pop(variable, None)  # never a server that somebody uses
+    os.environ |= {"LOG_LEVEL": "CRITICAL", "DJANGO_SETTINGS_MODULE": "exchange.settings"}
+    import_module("tests.services")  # starts PostgreSQL and Valkey, and names them in the environment
+
+    import django
+    from django.core.management import call_command
+    from django.db import connections
+
+    django.setup()
+    call_command("migrate", interactive=False, verbosity=0)
+    connections.close_all()
+
+    from ledger import schedule
+
+    schedule.seal_later = _nobody_waits  # scenarios seal when it is time
+
+
+def _nobody_waits() -> None:
+    pass
