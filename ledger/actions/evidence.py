@@ -31,16 +31,14 @@ def evidence(entries: Iterable[Entry], *, grants: Sequence[Mapping[str, str]] = 
     """
     wanted = list(entries)
     last = _last_leaves(wanted)
-    anchors = _anchors(last)
-    if anchors is None:
-        checkpoints = {log: _newest(log, index=index) for log, index in last.items()}
-    else:
-        checkpoints = {anchor.log_id: _checkpoint(anchor) for anchor in anchors}
-    main = max(checkpoints)
+    main = max(last)
+    anchors = _anchors(last, main=main)
+    checkpoints = {anchor.log_id: _checkpoint(anchor) for anchor in anchors}
+    checkpoints |= {log: _newest(log, index=index) for log, index in last.items() if log not in checkpoints}
     return {
         "entries": [_proof(entry, checkpoints, main=main) for entry in wanted],
         "checkpoint": cosigned_note(checkpoints[main]),
-        "anchor": None if anchors is None else _proven(anchors, grants=grants),
+        "anchor": _proven(anchors, grants=grants) if anchors else None,
     }
 
 
@@ -52,15 +50,19 @@ def _last_leaves(entries: Sequence[Entry]) -> dict[int, int]:
     return dict(places)
 
 
-def _anchors(last: Mapping[int, int]) -> list[Anchor] | None:
-    """For each log the newest anchor that covers its entries and whose checkpoint has its quorum; all, or None."""
+def _anchors(last: Mapping[int, int], *, main: int) -> list[Anchor]:
+    """For each log the newest anchor that covers its entries and whose checkpoint has its quorum.
+
+    Empty where the newest log has none. An earlier log may lack one: an older contract held it.
+    """
     deployment = ChainDeployment.objects.order_by("-epoch").first()
     found = []
     for log, index in last.items():
         anchor = Anchor.objects.filter(deployment=deployment, log=log, size__gt=index).order_by("-size").first()
-        if anchor is None or not witnessing.has_quorum(_checkpoint(anchor)):
-            return None
-        found.append(anchor)
+        if anchor is not None and witnessing.has_quorum(_checkpoint(anchor)):
+            found.append(anchor)
+        elif log == main:
+            return []
     return found
 
 

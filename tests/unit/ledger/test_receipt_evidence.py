@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -9,15 +10,27 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from compute.protocol import keyfiles
 from ledger import actions as ledger
 from ledger import keys
-from ledger.actions import chain_proofs, deployments
+from ledger.actions import chain_proofs, chain_shards, deployments, shards
 from ledger.actions.anchoring import AnchorOutcome, anchor_pass
 from ledger.backends.base import ChainRefused, ChainUnreachable
 from ledger.backends.evm import EVMBackend
 from ledger.backends.memory import MemoryBackend
 from ledger.errors import NotYetSealed
 from ledger.models import Anchor, Checkpoint, Cosignature, Witness
-from ledger.proofs import chain, checkpoints, cosignatures, grants, layout, policies
-from tests.factories.ledger import exchange_key_files, record
+from ledger.proofs import (
+    chain,
+    chain_rules,
+    checkpoints,
+    checks,
+    cosignatures,
+    grants,
+    key_rules,
+    layout,
+    policies,
+    receipt_rules,
+)
+from ledger.proofs.receipt_parts import Evidence
+from tests.factories.ledger import EXCHANGE, exchange_key_files, record
 from tests.unit.ledger import chain_world
 
 pytestmark = [pytest.mark.django_db, pytest.mark.chain]
@@ -186,3 +199,44 @@ def test_a_receipt_waits_for_its_quorum_and_carries_the_cosignatures(settings):
     policy = ledger.trust_policy()
     assert asdict(policy.witnesses) == {"keys": (vkey,), "quorum": 1}
     policies.tlog_policy(policy).check(found["checkpoint"])
+
+
+def judged(entries, **evidence_options) -> dict[str, str]:
+    """The questions about log and chain put to the evidence of some entries, under our own policy of now."""
+    found = ledger.evidence(entries, **evidence_options)
+    bundle = {"computation": "", **found}
+    for entry in bundle["entries"]:
+        assert "checkpoint" not in entry or entry["checkpoint"] != bundle["checkpoint"]
+    evidence = Evidence(bundle, policy=ledger.trust_policy())
+    answers = {}
+    for name, rule in (("checkpoint", receipt_rules.check_checkpoint), ("inclusion", receipt_rules.check_inclusion),
+                       ("commitments", receipt_rules.check_commitments), ("anchor", chain_rules.check_anchor),
+                       ("chain", chain_rules.check_chain), ("keys", key_rules.check_log_keys)):  # fmt: skip
+        answers[name] = checks.ask(name, "", "", partial(rule, evidence)).code
+    return answers
+
+
+def test_entries_of_two_shards_are_proven_each_in_its_own(backend, deployment, entries):
+    ledger.seal()
+    after = shards.open_shard(origin="hengshu.example/ledger/2027", new=shards.make_next_key(), issuer=EXCHANGE)
+    both = [*entries, *record(2)]
+    ledger.seal()
+    assert set(judged(both).values()) == {"", "NO_ANCHOR"}
+
+    chain_shards.open_next(after, backend=backend, keys=keys.exchange_keys(), seconds=30)
+    for _ in range(4):
+        anchor_pass(backend=backend, confirmations=0)
+
+    found = ledger.evidence(both)
+    assert [("checkpoint" in one) for one in found["entries"]] == [True, True, True, False, False]
+    assert set(judged(both).values()) == {""}
+
+
+def test_a_rotated_log_key_still_proves_what_it_sealed_and_the_new_one_what_followed(backend, entries):
+    anchored(backend)
+    before = judged(entries)
+    shards.rotate_key(new=shards.make_next_key(), issuer=EXCHANGE)
+    later = record(1)
+    anchored(backend)
+
+    assert set(before.values()) == set(judged(entries).values()) == set(judged(later).values()) == {""}
