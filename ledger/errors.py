@@ -41,6 +41,12 @@ class DisclosureErased(DomainError):
     status = 410
 
 
+class DisclosureNeeded(DomainError):
+    """The payload says which key counted when, and is kept for as long as the log is."""
+
+    code = "LEDGER_DISCLOSURE_NEEDED"
+
+
 class LogBehindSignedCheckpoint(DomainError):
     """The database holds less than, or something else than, what was signed: restored from a backup, or edited.
 

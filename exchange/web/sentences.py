@@ -139,6 +139,7 @@ CHINESE: Mapping[str, str] = {
     "NOT_YET_SEALED": "该存证尚待封入下一个检查点。请一秒后再问。",
     "LOG_BEHIND_SIGNED_CHECKPOINT": "日志与已签发的检查点不一致，已停止签发，待人工核查。",
     "LOG_SIGNED_CHECKPOINT_MISSING": "记录上一个已签检查点的文件缺失，已停止签发。请联系运维。",
+    "LEDGER_DISCLOSURE_NEEDED": "关于密钥的记录内容不可删除：之后的所有证明都以它为准。",
     "LOG_NOT_ROTATABLE": "所给的密钥或名称不能用于日志的接续。请按命令的提示另选密钥文件或名称，再运行一次。",
     "CHAIN_LAGS_BEHIND": "链上合约还没有收到旧日志的全部内容。请等锚定完成后再运行一次。",
     "LOG_KEY_DIFFERS": "日志密钥文件与当前日志登记的密钥不符，已停止签发。请放回正确的文件，或按流程轮换密钥。",

@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from ledger import schedule
-from ledger.errors import DisclosureErased, KeyReused, NotInTransaction, PayloadInvalid
+from ledger.errors import DisclosureErased, DisclosureNeeded, KeyReused, NotInTransaction, PayloadInvalid
 from ledger.kinds import EntryKind
 from ledger.models import Disclosure, Entry, Pending
 from ledger.proofs import canonical, leaves
@@ -16,6 +16,18 @@ from ledger.proofs.errors import VerificationError
 
 MAX_PAYLOAD_BYTES = 256 * 1024  # a signed contract has about 10 KiB; anything larger belongs behind a digest
 SALT_BYTES = leaves.MAX_SALT_BYTES
+# Public keys and signed documents about them; no personal data, and the trust policy is read from them.
+KEPT = frozenset(
+    {
+        EntryKind.KEY_REGISTERED,
+        EntryKind.KEY_ROTATED,
+        EntryKind.KEY_REVOKED,
+        EntryKind.LOG_OPENED,
+        EntryKind.LOG_FROZEN,
+        EntryKind.LOG_KEY_ROTATED,
+        EntryKind.LOG_KEY_REVOKED,
+    }
+)
 
 
 def record(
@@ -71,8 +83,12 @@ def record(
 def erase(*, entry: Entry) -> None:
     """Erase what an entry's commitment opens to; its leaf, and every proof through it, stay as they are.
 
+    Raises:
+        DisclosureNeeded: the entry is about keys: without it nobody could tell which key counted when.
     Idempotent: erasing twice changes nothing.
     """
+    if entry.kind in KEPT:
+        raise DisclosureNeeded("What the log says about keys is not erased: every later proof rests on it.")
     Disclosure.objects.readable().filter(entry=entry).update(payload=None, salt=None, erased_at=timezone.now())
 
 

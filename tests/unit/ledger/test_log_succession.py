@@ -10,7 +10,7 @@ from ledger import actions as ledger
 from ledger import keys, publication
 from ledger.actions import log, shards
 from ledger.audits import log as audit
-from ledger.errors import LogKeyDiffers, LogNotRotatable
+from ledger.errors import DisclosureNeeded, LogKeyDiffers, LogNotRotatable
 from ledger.kinds import EntryKind
 from ledger.models import Entry, Leaf, Log
 from ledger.proofs import checkpoints, leaves, merkle, notes, policies, tlog_policy
@@ -314,3 +314,15 @@ def test_a_stolen_log_key_is_withdrawn_and_the_next_shard_opened():
     assert policy.log_keys_at(policy.logs[0].origin, 5) == []  # whatever the thief signs beyond the end
     # The thief's other history of a size the log has had is caught by witnesses and the chain, not by the key.
     assert Entry.objects.filter(kind=EntryKind.LOG_KEY_REVOKED).count() == 1
+
+
+def test_what_the_log_says_about_keys_is_never_erased():
+    (plain,) = record()
+    rotate()
+    handed = Entry.objects.get(kind=EntryKind.LOG_KEY_ROTATED)
+
+    with pytest.raises(DisclosureNeeded):
+        ledger.erase(entry=handed)
+    ledger.erase(entry=plain)
+
+    assert len(ledger.trust_policy().logs[0].keys) == 2
