@@ -133,7 +133,7 @@ def entry_document(entry: Entry) -> tuple[dict[str, Any], bool]:
         "origin": checkpoint.log.origin,
         "anchor": anchor and proofs.anchor_document(anchor),
     }
-    is_final = anchor is not None and checkpoint.cosignatures.count() >= max(1, witnessing.quorum())
+    is_final = anchor is not None and checkpoint.cosignatures.exists() and witnessing.has_quorum(checkpoint)
     return document, is_final
 
 
@@ -197,7 +197,7 @@ def history(subject: str) -> QuerySet[Entry]:
 def overview() -> dict[str, Any]:
     """The log's figures: the newest checkpoint, the newest anchor, how far each reaches."""
     checkpoint = proofs.latest_checkpoint()
-    anchor = Anchor.objects.select_related("deployment").order_by("-deployment__epoch", "-size").first()
+    anchor = _first_of_epochs(Anchor.objects.order_by("-log_id", "-size"))
     return {
         "checkpoint": checkpoint,
         "size": 0 if checkpoint is None else checkpoint.size,
@@ -214,7 +214,9 @@ def overview() -> dict[str, Any]:
 
 def recent_checkpoints(count: int = 10) -> list[Checkpoint]:
     """The newest checkpoints, newest first, each with `.seen`: how many witnesses cosigned it."""
-    return list(Checkpoint.objects.annotate(seen=Count("cosignatures")).order_by("-log_id", "-size")[:count])
+    newest = Checkpoint.objects.order_by("-log_id", "-size").values_list("pk", flat=True)[:count]
+    found = Checkpoint.objects.filter(pk__in=list(newest))  # cut first, then counted
+    return list(found.annotate(seen=Count("cosignatures")).order_by("-log_id", "-size"))
 
 
 def anchor_covering(entry: Entry) -> Anchor | None:
@@ -222,8 +224,13 @@ def anchor_covering(entry: Entry) -> Anchor | None:
     leaf = Leaf.objects.filter(entry=entry).first()
     if leaf is None:
         return None
-    covering = Anchor.objects.filter(log_id=leaf.log_id, size__gt=leaf.index).select_related("deployment")
-    return covering.order_by("-deployment__epoch", "size").first()
+    return _first_of_epochs(Anchor.objects.filter(log_id=leaf.log_id, size__gt=leaf.index).order_by("size"))
+
+
+def _first_of_epochs(anchors: QuerySet[Anchor]) -> Anchor | None:
+    """The first of the newest epoch that has one; asked epoch by epoch, so that each question is an index's."""
+    found = (anchors.filter(deployment=epoch).first() for epoch in ChainDeployment.objects.order_by("-epoch"))
+    return next((anchor for anchor in found if anchor is not None), None)
 
 
 def leaf_parts(leaf: Leaf) -> leaves.Leaf:

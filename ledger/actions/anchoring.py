@@ -197,6 +197,10 @@ def _note_confirmed(chain: LedgerBackend, deployment: ChainDeployment, confirmed
     lost.delete()
     if confirmed.size == 0 or (confirmed.shard, confirmed.size) == (1, deployment.first_size):
         return
+    log = Log.objects.filter(number=confirmed.shard).first()
+    if log is None or confirmed.size > log.size or _our_root(log, confirmed.size) != confirmed.root:
+        logger.warning("anchoring: size %d is said to be confirmed with a root that is not ours", confirmed.size)
+        return
     found = ours.filter(size=confirmed.size).first()
     # The shard is part of the question: another shard may have stood at the same size.
     landed = chain.anchored_event(deployment.contract_address, size=confirmed.size, shard=confirmed.shard)

@@ -67,7 +67,7 @@ def seal() -> Checkpoint | None:
     Returns: the new checkpoint, or None when nothing was new.
     Raises:
         LogBehindSignedCheckpoint: the database holds less than, or something else than, what was signed.
-        SignedCheckpointMissing: the file with the last signed checkpoint is gone.
+        SignedCheckpointMissing: the file with the last signed checkpoint is gone, or an earlier one.
         LogKeyDiffers: the key file holds another key than the log was opened with.
     Idempotent: any number of sealers may run at once; one works, the others wait and find nothing to do.
     """
@@ -139,7 +139,7 @@ def check_not_behind(log: Log, *, newest: Checkpoint | None) -> None:
 
     Raises:
         LogBehindSignedCheckpoint: fewer leaves than were signed, or other ones.
-        SignedCheckpointMissing: checkpoints exist, their memory outside the database does not.
+        SignedCheckpointMissing: checkpoints exist, and outside the database nothing or an earlier one is remembered.
     """
     if log.alarm:
         raise LogBehindSignedCheckpoint(
@@ -163,6 +163,12 @@ def check_not_behind(log: Log, *, newest: Checkpoint | None) -> None:
         raise LogBehindSignedCheckpoint(
             f"A checkpoint over {remembered.size} entries was signed, and this database does not hold them. It was "
             "restored from a backup or edited. Restore the newest state; nothing is signed until the two agree."
+        )
+    if newest is not None and newest.size > remembered.size:
+        raise SignedCheckpointMissing(
+            "The file with the last signed checkpoint is older than the database: an old copy was put back, or a "
+            "second sealer keeps a file of its own. Stop that sealer and put the newest file back; if there is none, "
+            "compare the log with its anchors and witnesses, remove the file, then run: manage.py verify_ledger --adopt"
         )
 
 

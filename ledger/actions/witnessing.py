@@ -14,16 +14,16 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Count
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from exchange.kernel.errors import DomainError, InvalidInput
-from ledger.actions import entries, proofs
+from ledger.actions import entries, log_keys, proofs
 from ledger.kinds import EntryKind
 from ledger.models import Checkpoint, Cosignature, Log, Tile, Witness
-from ledger.proofs import cosignatures, tiles
+from ledger.proofs import cosignatures, notes, tiles, tlog_policy
 from ledger.proofs.errors import VerificationError
-from ledger.witness.client import WitnessClient
+from ledger.witness.client import Cosigned, WitnessClient
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +53,14 @@ def admit_witness(*, name: str, vkey: str, url: str, issuer: str) -> Witness:
         url: its submission prefix.
         issuer: URN of the organisation that decides.
     Raises:
-        InvalidInput: not a witness's key, or not an address.
+        InvalidInput: not a witness's key, or not an address; or a key that counts already, for another witness
+            or for a log.
     Idempotent: the same key is admitted once; another address for it moves it there.
     """
     try:
         cosignatures.parse_vkey(vkey)
         WitnessClient(url, vkeys=[vkey])
+        _check_fits_policy(vkey, url)
     except (VerificationError, ValueError) as error:
         raise InvalidInput(f"This is not a witness: {error}. Give its vkey and its http or https address.") from None
     found = Witness.objects.select_for_update(no_key=True).filter(vkey=vkey).first()
@@ -122,9 +124,9 @@ def quorum() -> int:
 
 
 def has_quorum(checkpoint: Checkpoint) -> bool:
-    """Whether enough witnesses have cosigned a checkpoint for what verifiers are told to ask for."""
+    """Whether enough of the present witnesses have cosigned a checkpoint for what verifiers are told to ask for."""
     wanted = quorum()
-    return not wanted or checkpoint.cosignatures.count() >= wanted
+    return not wanted or checkpoint.cosignatures.filter(witness__withdrawn_at=None).count() >= wanted
 
 
 def newest_cosigned(log: Log | int) -> Checkpoint | None:
@@ -132,7 +134,8 @@ def newest_cosigned(log: Log | int) -> Checkpoint | None:
     found = Checkpoint.objects.filter(log=log).select_related("log")
     wanted = quorum()
     if wanted:
-        found = found.annotate(seen=Count("cosignatures")).filter(seen__gte=wanted)
+        present = Cosignature.objects.filter(checkpoint=OuterRef("pk"), witness__withdrawn_at=None)
+        found = found.filter(Exists(present[wanted - 1 : wanted]))  # newest first, so only the last few are looked at
     return found.order_by("-size").first()
 
 
@@ -176,14 +179,33 @@ def _ask(witness: Witness, checkpoint: Checkpoint, make: ClientFor, now: datetim
         trouble = refusal.code
         logger.warning("witness %s: %s", witness.name, trouble)
     else:
-        trouble = ""
-        Cosignature.objects.get_or_create(
-            checkpoint=checkpoint,
-            witness=witness,
-            defaults={"line": "\n".join(answer.lines), "at": datetime.fromtimestamp(answer.at, tz=UTC)},
-        )
+        trouble = _keep(witness, checkpoint, answer)
     Witness.objects.filter(pk=witness.pk).update(trouble=trouble, asked_at=now)
     return trouble
+
+
+def _keep(witness: Witness, checkpoint: Checkpoint, answer: Cosigned) -> str:
+    """Keep a cosignature; the code of the trouble where it states a time that no calendar has."""
+    try:
+        at = datetime.fromtimestamp(answer.at, tz=UTC)
+    except (OverflowError, ValueError, OSError):
+        return "WITNESS_TIME_INVALID"
+    Cosignature.objects.get_or_create(
+        checkpoint=checkpoint, witness=witness, defaults={"line": "\n".join(answer.lines), "at": at}
+    )
+    return ""
+
+
+def _check_fits_policy(vkey: str, url: str) -> None:
+    """VerificationError unless a policy can list this witness beside those present: verifiers count keys, not names."""
+    key = notes.parse_vkey(vkey)
+    logs = [window.key for log in Log.objects.all() for window in log_keys.windows_of(log)]
+    others = Witness.objects.filter(withdrawn_at=None).exclude(vkey=vkey).values_list("vkey", flat=True)
+    if key.raw in {notes.parse_vkey(other).raw for other in [*logs, *others]}:
+        raise VerificationError("KEY_INVALID", "the key is another witness's or a log's already")
+    tlog_policy.format_text(
+        tlog_policy.LogPolicy(witnesses={"w1": tlog_policy.Member(vkey, url)}, quorum=tlog_policy.NONE)
+    )
 
 
 def _client(witness: Witness) -> WitnessClient:
