@@ -7,6 +7,24 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 
+class Demands:
+    """What is asked of figures, and whether they gave it."""
+
+    def __init__(self) -> None:
+        self.met = 0
+        self.failed = 0
+
+    def check(self, holds: bool, wanted: str) -> str:
+        """PASS or FAIL with what was wanted, to be put behind a figure."""
+        self.met += holds
+        self.failed += not holds
+        return f"{'PASS' if holds else 'FAIL'} (wanted {wanted})"
+
+    def verdict(self) -> str:
+        """How many were met, and FAIL where one was not."""
+        return f"{'FAIL' if self.failed else 'PASS'}: {self.met} of {self.met + self.failed} met"
+
+
 def best(work: Callable[[], Any], *, times: int = 3) -> float:
     """Seconds of the fastest of some runs: the others had company on the machine."""
     return min(seconds(work)[0] for _ in range(times))
