@@ -92,7 +92,7 @@ const folded = (key) => (ADDRESS.test(key) ? key.toLowerCase() : key);
 export const exchangeKeys = (policy) => policy.exchange_keys.map((one) => one.key);
 export const logKeys = (policy, origin) => policy.logs.filter((log) => log.origin === origin).flatMap((log) => log.keys.map((one) => one.key));
 /** A leaf's place among the leaves of all shards. */
-export const positionOf = (policy, origin, index) => {
+export const placeOf = (policy, origin, index) => {
   let before = 0n;
   for (const log of policy.logs) {
     if (log.origin === origin) {
@@ -109,7 +109,7 @@ export const logKeysAt = (policy, origin, size) => policy.logs
   .filter((log) => log.origin === origin && (log.frozen === null || size <= BigInt(log.frozen.size)))
   .flatMap((log) => log.keys.filter((one) => BigInt(one.from) <= size && (one.until === null || size <= BigInt(one.until))).map((one) => one.key));
 export const countsAt = (policy, key, position) =>
-  policy.revoked.every((one) => folded(one.key) !== folded(key) || position < positionOf(policy, one.origin, BigInt(one.index)));
+  policy.revoked.every((one) => folded(one.key) !== folded(key) || position < placeOf(policy, one.origin, BigInt(one.index)));
 
 // --- signed notes ------------------------------------------------------------------------------------------------
 const checkName = (name, code) => must(name !== "" && !SPACES.test(name) && !/[\ud800-\udfff]/u.test(name), code);

@@ -8,7 +8,7 @@ import {
 } from "./verify-core.js";
 import {
   checkInclusion, checkpointOf, cosigned, countsAt, exchangeKeys, exchangeKeysAt, leafHash, leafOf, logKeys, logKeysAt,
-  positionOf, readPolicy,
+  placeOf, readPolicy,
 } from "./verify-log.js";
 import { checkGrant, checkSeals, grantSlots, headerOf, readEvidence, rootSlot } from "./verify-chain.js";
 
@@ -284,7 +284,7 @@ const ASK = {
     const place = async (kind) => {
       const found = e.entries.find(({ leaf }) => leaf.kind === kind);
       must(found, "ENTRY_MISSING");
-      return positionOf(policy, (await e.checkpoint(found.note)).origin, BigInt(number(found.proof, "index")));
+      return placeOf(policy, (await e.checkpoint(found.note)).origin, BigInt(number(found.proof, "index")));
     };
     const check = (keys, at) => must(keys.every((key) => countsAt(policy, key, at)), "KEY_REVOKED");
     const authorized = await place("computation.authorized"), acceptedAt = await place("result.accepted");
@@ -292,13 +292,13 @@ const ASK = {
     if (e.demandsGrants) { check(e.providers.map((party) => text(party, "chain_address")), authorized); }
     check(signers(e.reports), acceptedAt);
     for (const note of e.notes) {
-      const { origin, size, signers: signed } = await e.checkpoint(note), last = positionOf(policy, origin, size - 1n);
-      const inForce = logKeysAt(policy, origin, size).filter((key) => signed.has(key));
-      must(inForce.length > 0, "KEY_NOT_IN_FORCE");
-      must(inForce.some((key) => countsAt(policy, key, last)), "KEY_REVOKED");
+      const { origin, size, signers: signed } = await e.checkpoint(note), last = placeOf(policy, origin, size - 1n);
+      const signing = logKeysAt(policy, origin, size).filter((key) => signed.has(key));
+      must(signing.length > 0, "KEY_NOT_IN_FORCE");
+      must(signing.some((key) => countsAt(policy, key, last)), "KEY_REVOKED");
     }
     must(signers([e.job]).some((key) => exchangeKeysAt(policy, authorized).includes(key)), "KEY_NOT_IN_FORCE");
-    const { origin, size } = await e.checkpoint(), made = positionOf(policy, origin, size - 1n), own = signers([e.bundle]);
+    const { origin, size } = await e.checkpoint(), made = placeOf(policy, origin, size - 1n), own = signers([e.bundle]);
     check(own, made);
     must(!policy.exchange_keys.some((one) => own.includes(one.key) && one.until !== null && BigInt(one.until) <= made), "KEY_NOT_IN_FORCE");
   },
