@@ -440,7 +440,10 @@ def test_a_base_fee_times_fifty_is_healed(chain_rpc):
     chain = EVMBackend(chain_rpc)
     deployment = deployments.deploy(backend=chain, anchor=keys.log_keys(), record=keys.exchange_keys())
     rpc = chain._web3.provider.make_request
+    rpc("anvil_setNextBlockBaseFeePerGas", [hex(2 * 10**9)])
+    rpc("evm_mine", [])
     before = int(rpc("eth_getBlockByNumber", ["latest", False])["result"]["baseFeePerGas"], 16)
+    assert before == 2 * 10**9
     grow(2)
     rpc("evm_setAutomine", [False])
     try:

@@ -196,6 +196,23 @@ def test_a_void_is_carried_like_a_revocation(own_account, chain, deployment, pro
     assert ledger.chain_record("late").error_code == "TERMS_VOIDED"
 
 
+def test_after_a_chain_reset_a_void_stands_again_and_its_grant_does_not(own_account, provider):
+    before, after = MemoryBackend(genesis="first"), MemoryBackend(genesis="second")
+    first = deployments.deploy(backend=before, anchor=keys.log_keys(), record=keys.exchange_keys())
+    ledger.submit_chain_record(kind="grant", key="grant", payload=signed_grant(provider, first))
+    _pass_until_idle(before)
+    ledger.submit_chain_record(kind="void", key="void", payload=signed_void(provider, first, TERMS))
+    _pass_until_idle(before)
+
+    second = deployments.deploy(backend=after, anchor=keys.log_keys(), record=keys.exchange_keys())
+    for _ in range(3):
+        ledger.send_chain_records(backend=after)
+
+    grant_id = grants.grant_id(grantor=provider.chain_address, terms_digest=TERMS)
+    assert after.is_voided(second.contract_address, signer=provider.chain_address, digest=TERMS)
+    assert after.grant(second.contract_address, grant_id) is None
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_a_revocation_does_not_wait_behind_a_stuck_grant(chain_rpc, provider, settings, tmp_path, request, own):
     """The sister case: sent from the same account, the stuck nonce holds it up."""
