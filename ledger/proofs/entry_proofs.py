@@ -14,6 +14,7 @@ from ledger.proofs import (
     leaves,
     merkle,
     policies,
+    receipt_rules,
     tlog_policy,
     tlog_proof,
 )
@@ -69,7 +70,7 @@ def _verify_tlog(data: bytes, policy: TrustPolicy | LogPolicy, leaf: bytes | Non
     trusted = policies.tlog_policy(policy) if isinstance(policy, TrustPolicy) else policy
     return [
         _ask("proof", lambda: None),
-        _ask("checkpoint", lambda: _check_signed(proof, trusted)),
+        _ask("checkpoint", lambda: _check_signed(proof, trusted, policy)),
         _ask("inclusion", lambda: _check_included(proof, trusted, leaf)),
         _ask("cosignatures", lambda: _check_quorum(proof, trusted), required=trusted.quorum != tlog_policy.NONE),
         *([_ask("keys", lambda: key_rules.check_log_keys(_evidence(proof.checkpoint, policy)))]
@@ -89,7 +90,7 @@ def _verify_document(data: bytes, policy: TrustPolicy | LogPolicy, leaf: bytes |
     trusted = policies.tlog_policy(policy) if isinstance(policy, TrustPolicy) else policy
     checks = [
         _ask("proof", lambda: None),
-        _ask("checkpoint", lambda: _check_signed(proof, trusted, origin=text(value, "origin"))),
+        _ask("checkpoint", lambda: _check_signed(proof, trusted, policy, origin=text(value, "origin"))),
         _ask("inclusion", lambda: _check_included(proof, trusted, shown)),
         _ask("cosignatures", lambda: _check_quorum(proof, trusted), required=trusted.quorum != tlog_policy.NONE),
     ]
@@ -115,10 +116,14 @@ def _evidence(note: str, policy: TrustPolicy, *, anchor: Any = None) -> Evidence
     return Evidence({"computation": "", "checkpoint": note, "entries": [], "anchor": anchor}, policy=policy)
 
 
-def _check_signed(proof: TlogProof, policy: LogPolicy, *, origin: str | None = None) -> None:
-    checkpoint = replace(policy, quorum=tlog_policy.NONE).check(proof.checkpoint)
+def _check_signed(
+    proof: TlogProof, trusted: LogPolicy, policy: TrustPolicy | LogPolicy, *, origin: str | None = None
+) -> None:
+    checkpoint = replace(trusted, quorum=tlog_policy.NONE).check(proof.checkpoint)
     if origin is not None and checkpoint.origin != origin:
         raise VerificationError("ORIGIN_UNKNOWN", "the checkpoint speaks of another log than the proof")
+    if isinstance(policy, TrustPolicy):
+        receipt_rules.check_checkpoint(_evidence(proof.checkpoint, policy))
 
 
 def _check_included(proof: TlogProof, policy: LogPolicy, leaf: bytes | None) -> None:

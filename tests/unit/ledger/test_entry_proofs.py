@@ -101,6 +101,22 @@ def test_a_log_key_withdrawn_before_the_checkpoint_is_refused_by_our_policy_alon
     assert judge(file, policy=stock(purchase), leaf=leaf)[1]
 
 
+@pytest.mark.parametrize("form", ["file", "document"])
+def test_a_second_end_of_a_frozen_log_is_refused_by_our_policy(purchase, document, file, leaf, form):
+    """Whoever stole the key of a log that has ended can sign its last size anew; the policy says which root it had."""
+    data = file if form == "file" else canonical.encode(document)
+    shown = checkpoints.parse(document["checkpoint"])
+    (log,) = purchase.policy.logs
+    for size, root, is_right in (
+        (shown.size, shown.root.hex(), True), (shown.size + 1, "ab" * 32, True),
+        (shown.size, "ab" * 32, False), (shown.size - 1, "ab" * 32, False),
+    ):  # fmt: skip
+        policy = replace(purchase.policy, logs=(replace(log, frozen=policies.Frozen(size, root)),))
+        found, is_accepted = judge(data, policy=policy, leaf=leaf)
+        assert is_accepted is is_right, (size, found)
+        assert is_right or found["checkpoint"].code == "LOG_FROZEN"
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b"c2sp.org/tlog-proof@v1\n", b"c2sp.org/tlog-proof@v1\nindex 0\n\nx"])
 def test_rubbish_fails_without_an_exception(purchase, data):
     assert not judge(data, policy=purchase.policy, leaf=b"x")[1]
