@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from compute.protocol import keyfiles
 from contracts.actions import grants, lifecycle
-from exchange.members.actions import organizations
+from exchange.members.actions import exchange_rotation, organizations
 from ledger import actions as ledger
 from ledger import audits
 from ledger.actions import chain_events, shards
@@ -138,6 +138,7 @@ def built() -> Trade:
     trade.new_keys("rotating", keyfiles.generate("rotated"))
     trade.without_key("rotating")
     trade.colleague("fund-a")
+    exchange_rotation.rotate_exchange_key(new=exchange_rotation.make_next_key())
     shards.open_shard(origin="hengshu.example/ledger/next", new=shards.make_next_key(), issuer=trade.exchange.urn)
     trade.colleague("fund-a")
     ledger.seal()
