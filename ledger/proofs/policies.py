@@ -199,6 +199,10 @@ class TrustPolicy:
             if window.since <= size and (window.until is None or size <= window.until)
         ]
 
+    def is_end(self, origin: str, size: int, root: bytes) -> bool:
+        """Whether a frozen log ended so: then the policy itself vouches for the root, whoever has signed it."""
+        return any(log.origin == origin and log.frozen == Frozen(size, root.hex()) for log in self.logs)
+
     def revoked_index(self, key: str) -> int | None:
         """The position of the leaf that withdrew a key; None for a key that was not.
 

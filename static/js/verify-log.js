@@ -108,6 +108,9 @@ export const exchangeKeysAt = (policy, position) =>
 export const logKeysAt = (policy, origin, size) => policy.logs
   .filter((log) => log.origin === origin && (log.frozen === null || size <= BigInt(log.frozen.size)))
   .flatMap((log) => log.keys.filter((one) => BigInt(one.from) <= size && (one.until === null || size <= BigInt(one.until))).map((one) => one.key));
+/** Whether a frozen log ended so: then the policy itself vouches for the root, whoever has signed it. */
+export const isEnd = (policy, origin, size, root) => policy.logs
+  .some((log) => log.origin === origin && log.frozen !== null && BigInt(log.frozen.size) === size && log.frozen.root === root);
 export const countsAt = (policy, key, position) =>
   policy.revoked.every((one) => folded(one.key) !== folded(key) || position < placeOf(policy, one.origin, BigInt(one.index)));
 

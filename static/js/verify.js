@@ -7,8 +7,8 @@ import {
   parseCanonical, proofsOf, sha256, signerOf, text, typed, unhex, utf8,
 } from "./verify-core.js";
 import {
-  checkInclusion, checkpointOf, cosigned, countsAt, exchangeKeys, exchangeKeysAt, leafHash, leafOf, logKeys, logKeysAt,
-  placeOf, readPolicy,
+  checkInclusion, checkpointOf, cosigned, countsAt, exchangeKeys, exchangeKeysAt, isEnd, leafHash, leafOf, logKeys,
+  logKeysAt, placeOf, readPolicy,
 } from "./verify-log.js";
 import { checkGrant, checkSeals, grantSlots, headerOf, readEvidence, rootSlot } from "./verify-chain.js";
 
@@ -292,10 +292,10 @@ const ASK = {
     if (e.demandsGrants) { check(e.providers.map((party) => text(party, "chain_address")), authorized); }
     check(signers(e.reports), acceptedAt);
     for (const note of e.notes) {
-      const { origin, size, signers: signed } = await e.checkpoint(note), last = placeOf(policy, origin, size - 1n);
+      const { origin, size, root, signers: signed } = await e.checkpoint(note), last = placeOf(policy, origin, size - 1n);
       const signing = logKeysAt(policy, origin, size).filter((key) => signed.has(key));
       must(signing.length > 0, "KEY_NOT_IN_FORCE");
-      must(signing.some((key) => countsAt(policy, key, last)), "KEY_REVOKED");
+      must(isEnd(policy, origin, size, hex(root)) || signing.some((key) => countsAt(policy, key, last)), "KEY_REVOKED");
     }
     must(signers([e.job]).some((key) => exchangeKeysAt(policy, authorized).includes(key)), "KEY_NOT_IN_FORCE");
     const { origin, size } = await e.checkpoint(), made = placeOf(policy, origin, size - 1n), own = signers([e.bundle]);

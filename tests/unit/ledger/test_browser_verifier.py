@@ -148,6 +148,20 @@ def test_a_policy_is_demanding_in_the_same_way(browser):
     assert 20 < sum(is_accepted for is_accepted, _ in found.values()) < len(found) - 20
 
 
+def test_the_end_of_a_frozen_log_is_the_policys_word_in_both(browser):
+    split = TwoShards()
+    (first, second), key = split.policy.logs, split.purchase.log_key
+    cases = {}
+    for index in (0, first.frozen.size - 1):
+        withdrawn = replace(split.policy, revoked=(Revoked(key, ORIGIN, index),))
+        cases[f"ended, withdrawn at {index}"] = case(split.purchase, split.document, withdrawn)
+        for size, root in ((first.frozen.size + 1, first.frozen.root), (first.frozen.size, "ab" * 32)):
+            ends = (replace(first, keys=(Window(key),), frozen=policies.Frozen(size, root)), second)
+            cases[f"{size} {root} {index}"] = case(split.purchase, split.document, replace(withdrawn, logs=ends))
+    found = compare(browser, cases)
+    assert {name for name, (is_accepted, _) in found.items() if is_accepted} == set(list(cases)[::3])
+
+
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every member and item inside a document."""
     if isinstance(value, dict | list):

@@ -349,6 +349,17 @@ def test_a_frozen_shard_ends_where_the_policy_says():
     assert code(split.purchase, "checkpoint", split.document, policy=policy) == "LOG_FROZEN"
 
 
+def test_a_log_that_ended_because_its_key_was_stolen_still_proves_what_stands_in_it():
+    split = TwoShards()
+    first, second = split.policy.logs
+    withdrawn = (Revoked(split.purchase.log_key, ORIGIN, 0),)
+    policy = replace(split.policy, revoked=withdrawn)
+    assert code(split.purchase, "keys", split.document, policy=policy) == ""
+    later = replace(first, keys=(Window(split.purchase.log_key),), frozen=Frozen(first.frozen.size + 1, "ab" * 32))
+    policy = replace(split.policy, revoked=withdrawn, logs=(later, second))
+    assert code(split.purchase, "keys", split.document, policy=policy) == "KEY_REVOKED"
+
+
 def test_a_shard_that_the_policy_does_not_list_is_not_believed():
     split = TwoShards()
     found, is_accepted = judge(split.purchase, split.document, policy=split.purchase.policy)
