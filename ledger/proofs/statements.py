@@ -50,7 +50,8 @@ def sign(document: Mapping[str, Any], *, key: Ed25519PrivateKey, created: str) -
         "verificationMethod": f"{did}#{did.removeprefix('did:key:')}",
         "proofPurpose": "assertionMethod",
     }
-    signature = key.sign(_signed_bytes(document, options))
+    body = hashlib.sha256(canonical.encode(unsigned(document))).digest()
+    signature = key.sign(_signed_bytes(body, options))
     others = [proof for proof in proofs(document) if signer(proof) != did]
     return {**unsigned(document), "proof": [*others, {**options, "proofValue": multibase.encode(signature)}]}
 
@@ -84,6 +85,7 @@ def verify(document: Mapping[str, Any], *, signers: Collection[str]) -> None:
             does not match the bytes; `PROOF_INVALID` a proof is malformed or repeated.
     """
     found = set()
+    body = hashlib.sha256(canonical.encode(unsigned(document))).digest()
     for proof in proofs(document):
         if (
             proof["type"] != "DataIntegrityProof"
@@ -100,7 +102,7 @@ def verify(document: Mapping[str, Any], *, signers: Collection[str]) -> None:
         if multibase.encode(signature) != proof["proofValue"]:
             raise VerificationError("PROOF_INVALID", "the proof value is not in its only form")
         try:
-            multibase.public_key(did).verify(signature, _signed_bytes(document, options))
+            multibase.public_key(did).verify(signature, _signed_bytes(body, options))
         except InvalidSignature:
             raise VerificationError("SIGNATURE_INVALID", "a signature does not match the document") from None
         found.add(did)
@@ -116,8 +118,5 @@ def expect_type(document: Any, kind: str) -> None:
         raise VerificationError("TYPE_UNKNOWN", f"expected a document of type {kind}")
 
 
-def _signed_bytes(document: Mapping[str, Any], options: Mapping[str, str]) -> bytes:
-    return (
-        hashlib.sha256(canonical.encode(dict(options))).digest()
-        + hashlib.sha256(canonical.encode(unsigned(document))).digest()
-    )
+def _signed_bytes(body: bytes, options: Mapping[str, str]) -> bytes:
+    return hashlib.sha256(canonical.encode(dict(options))).digest() + body
