@@ -86,7 +86,7 @@ def revocations_of(organizations: Sequence[str]) -> list[dict[str, Any]]:
     """The signed revocations of some organisations' keys (by URN), newest first, each once."""
     refs = [identifiers.parse_urn(urn, kind="org") for urn in organizations]
     rows = SigningKey.objects.filter(organization__ref__in=refs, revocation__isnull=False).order_by("-revoked_at")
-    found = {document["nonce"]: document for document in rows.values_list("revocation", flat=True)}
+    found = {key.revocation["nonce"]: key.revocation for key in rows if key.revocation is not None}
     return list(found.values())
 
 
