@@ -2,14 +2,14 @@
 
 A proof needs up to eight hashes inside a tile that the tile does not hold; working them out costs 247 hashes,
 a tenth of a millisecond. Kept, a proof is a look at one place for each level of the tree. A full tile takes
-16 kB here. Only full tiles are kept: they never change.
+16 kB here. What a tile holds never changes; one that is too short for the tree asked about is read again.
 """
 
 from collections import OrderedDict
 
 from ledger.proofs import merkle
 from ledger.proofs.errors import VerificationError
-from ledger.proofs.tiles import HEIGHT, WIDTH, Place, Reader
+from ledger.proofs.tiles import HEIGHT, WIDTH, Place, Reader, width
 
 KEEP = 4096  # 64 MB: the lowest tiles of a million leaves
 
@@ -19,7 +19,7 @@ class CachedTiles:
 
     Args:
         read: the stored bytes of a tile by level and number; empty bytes where there is none.
-        keep: how many full tiles are kept at most.
+        keep: how many tiles are kept at most.
     """
 
     def __init__(self, read: Reader, *, keep: int = KEEP) -> None:
@@ -29,33 +29,36 @@ class CachedTiles:
 
     def inclusion_path(self, *, index: int, size: int) -> list[bytes]:
         """The audit path of leaf `index` in the tree of the first `size` leaves."""
-        return [merkle.range_root(start, end, self._node) for start, end in merkle.inclusion_ranges(index, size)]
+        node = self._node(size)
+        return [merkle.range_root(start, end, node) for start, end in merkle.inclusion_ranges(index, size)]
 
     def consistency_proof(self, *, old_size: int, new_size: int) -> list[bytes]:
         """The proof that the first `old_size` leaves are a prefix of the first `new_size`."""
-        ranges = merkle.consistency_ranges(old_size, new_size)
-        return [merkle.range_root(start, end, self._node) for start, end in ranges]
+        node = self._node(new_size)
+        return [merkle.range_root(start, end, node) for start, end in merkle.consistency_ranges(old_size, new_size)]
 
-    def _node(self, height: int, number: int) -> bytes:
-        level, inner = divmod(height, HEIGHT)
-        tile, place = divmod(number, WIDTH >> inner)
-        row = self._tile(level, tile)[inner]
-        found = row[place * merkle.HASH_BYTES : (place + 1) * merkle.HASH_BYTES]
-        if len(found) != merkle.HASH_BYTES:
-            raise VerificationError("TILE_INVALID", "a tile lacks hashes that the log's size promises")
-        return found
+    def _node(self, size: int) -> merkle.Node:
+        def node(height: int, number: int) -> bytes:
+            level, inner = divmod(height, HEIGHT)
+            tile, place = divmod(number, WIDTH >> inner)
+            row = self._tile(level, tile, size)[inner]
+            found = row[place * merkle.HASH_BYTES : (place + 1) * merkle.HASH_BYTES]
+            if len(found) != merkle.HASH_BYTES:
+                raise VerificationError("TILE_INVALID", "a tile lacks hashes that the log's size promises")
+            return found
 
-    def _tile(self, level: int, index: int) -> list[bytes]:
+        return node
+
+    def _tile(self, level: int, index: int, size: int) -> list[bytes]:
         place = (level, index)
         rows = self._rows.get(place)
-        if rows is not None:
+        if rows is not None and len(rows[0]) >= width(level=level, index=index, size=size) * merkle.HASH_BYTES:
             self._rows.move_to_end(place)
             return rows
         rows = _rows(self._read(level, index))
-        if len(rows[0]) == WIDTH * merkle.HASH_BYTES:
-            self._rows[place] = rows
-            if len(self._rows) > self._keep:
-                self._rows.popitem(last=False)
+        self._rows[place] = rows
+        if len(self._rows) > self._keep:
+            self._rows.popitem(last=False)
         return rows
 
 

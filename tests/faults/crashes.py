@@ -9,7 +9,7 @@ from eth_account import Account
 from ledger import actions as ledger
 from ledger import keys
 from ledger.actions import anchoring, log
-from ledger.models import AnchorAttempt
+from ledger.models import AnchorAttempt, Log
 from tests.faults import outside
 from tests.faults.verdicts import Broken, Verdict, healed, scenario, sister
 
@@ -187,6 +187,7 @@ def crash_mid_batch_without_a_transaction(world: "World") -> Verdict:
 
 
 def _seal_step_by_step() -> None:
+    log.lock_log = Log.objects.get
     log.sequence.__wrapped__()  # type: ignore[attr-defined]
 
 

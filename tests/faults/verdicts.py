@@ -124,6 +124,8 @@ class Table:
             seen = ", ".join(f"{one} {count}" for one, count in who.most_common())
             if counts[Outcome.SKIPPED]:
                 seen = f"skipped {counts[Outcome.SKIPPED]}: {cases[0].why}"
+            if self.sisters and counts[Outcome.BROKEN]:
+                seen = cases[0].why
             median = statistics.median(case.seconds for case in cases)
             numbers = "".join(f"{counts[one] or '·':>{width}}" for one, width in _COLUMNS)
             lines.append(f"{name:<38}{numbers}{median:>8.1f}s  {seen}")

@@ -9,9 +9,10 @@ from ledger.models import Checkpoint, Tile
 from ledger.proofs import checkpoints, merkle, notes, tiles
 from ledger.proofs.errors import VerificationError
 from ledger.proofs.tlog_policy import Group, LogPolicy, Member
-from ledger.witness import rules
 from ledger.witness.client import WitnessClient
-from ledger.witness.errors import WitnessError
+from ledger.witness.errors import WitnessRefused
+from ledger.witness.rules import Held
+from ledger.witness.state import State
 from ledger.witness.views import compare
 from tests.faults import outside
 from tests.faults.verdicts import Broken, Verdict, detected, scenario, sister
@@ -61,7 +62,7 @@ def _split(world: "World") -> Verdict:
         note, proof = (other, pretend) if shown[id(one)][0] == true.note else (true.note, prove)
         try:
             lines[note] += _cosign(one, note, true.size, proof)
-        except WitnessError:
+        except WitnessRefused:
             by.append("witness")
     policy = LogPolicy(
         logs=(Member(world.vkey),),
@@ -100,12 +101,13 @@ def _believes(policy: LogPolicy, note: str, lines: list[str]) -> bool:
     return True
 
 
-@sister("split_view_with_careless_witnesses")
-def split_view_with_careless_witnesses(world: "World") -> Verdict:
-    """Witnesses that cosign whatever is signed: both views are believed."""
-    check = rules.check_successor
-    rules.check_successor = lambda submission, *, held: None
+@sister("split_view_with_forgetful_witnesses")
+def split_view_with_forgetful_witnesses(world: "World") -> Verdict:
+    """Witnesses that keep nothing cosign whatever is signed: both views are believed."""
+    held, hold = State.held, State.hold
+    State.held = lambda self, origin: Held()  # type: ignore[method-assign]
+    State.hold = lambda self, origin, held: None  # type: ignore[method-assign]
     try:
         return _split(world)
     finally:
-        rules.check_successor = check
+        State.held, State.hold = held, hold  # type: ignore[method-assign]
