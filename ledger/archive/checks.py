@@ -100,10 +100,13 @@ def _check_manifest(archive: _Archive) -> str:
     value = canonical.parse_canonical(data, max_bytes=layout.MAX_MANIFEST_BYTES)
     archive.manifest = layout.parse(value)
     archive.document = value
-    last = archive.manifest.shards[-1]
-    position = archive.policy.position(last.origin, last.size - 1)
+    policy, last = archive.policy, archive.manifest.shards[-1]
+    numbers = {log.origin: number for number, log in enumerate(policy.logs, start=1)}
+    if any(numbers.get(shard.origin) != shard.number for shard in archive.manifest.shards):
+        raise VerificationError("ORIGIN_UNKNOWN", "the policy knows no log of this name under this number")
+    position = policy.position(last.origin, last.size - 1)
     signers = [statements.signer(proof) for proof in statements.proofs(value)]
-    trusted = archive.policy.exchange_keys_at(position)
+    trusted = [key for key in policy.exchange_keys_at(position) if policy.counts_at(key, position)]
     if len(signers) != 1 or signers[0] not in trusted:
         raise VerificationError("SIGNATURE_MISSING", "no exchange key of the policy has signed the manifest")
     statements.verify(value, signers=signers)
@@ -125,11 +128,20 @@ def _check_files(archive: _Archive) -> None:
 
 
 def _check_checkpoints(archive: _Archive) -> None:
-    """Each log's checkpoint is signed by a key that counts at its size, and says what the manifest says."""
+    """Each log's checkpoint is signed by a key that counts at its size, and says what the manifest says.
+
+    A withdrawn key counts for the end of its log alone, which the policy itself names.
+    """
+    policy = archive.policy
     for shard in archive.manifest.shards:
-        keys = archive.policy.log_keys_at(shard.origin, shard.size)
+        keys = policy.log_keys_at(shard.origin, shard.size)
         if not keys:
             raise VerificationError("ORIGIN_UNKNOWN", "the policy has no key for this log at this size")
+        if not policy.is_end(shard.origin, shard.size, bytes.fromhex(shard.root)):
+            position = policy.position(shard.origin, shard.size - 1)
+            keys = [key for key in keys if policy.counts_at(key, position)]
+        if not keys:
+            raise VerificationError("KEY_REVOKED", "the log's key had been withdrawn before this checkpoint")
         note = archive.store.read(shard.checkpoint)
         signed = checkpoints.verify(note, keys=keys, origin=shard.origin)
         if (signed.size, signed.root.hex()) != (shard.size, shard.root):
@@ -183,7 +195,8 @@ def _check_shards(archive: _Archive) -> str:
     frozen = {log.origin: log.frozen for log in archive.policy.logs}
     for shard in shards:
         end = frozen.get(shard.origin)
-        if end is not None and shard is not shards[-1] and (end.size, end.root) != (shard.size, shard.root):
+        is_ended = end is not None and (shard is not shards[-1] or shard.size >= end.size)
+        if end is not None and is_ended and (end.size, end.root) != (shard.size, shard.root):
             raise VerificationError("LOG_FROZEN", "a log was frozen with another size or root than the archive's")
     if len(shards) == 1:
         raise Open("the archive holds one log")
