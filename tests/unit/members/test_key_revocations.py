@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from compute.protocol import key_documents, keyfiles
@@ -74,6 +75,18 @@ def test_the_exchange_withdraws_a_lost_key_and_the_entry_says_so():
     assert key.revoked_reason == "laptop stolen"
     with pytest.raises(ReasonMissing):
         key_revocations.revoke(key=key, reason=" ")
+
+
+def test_staff_withdraw_a_lost_key_by_command():
+    world = World()
+
+    call_command("revoke_key", world.keys.document_key, reason="the disk is gone")
+    call_command("revoke_key", world.keys.document_key, reason="the disk is gone")
+    with pytest.raises(CommandError):
+        call_command("revoke_key", "did:key:z6MkUnknown", reason="a typing error")
+
+    assert world.in_force() == {"chain", "sealing"}
+    assert Entry.objects.filter(kind="key.revoked").count() == 1
 
 
 def test_after_a_loss_a_new_card_is_enough():
