@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledger.proofs import canonical, grants, leaves, merkle, policies, statements
+from ledger.proofs import canonical, entry_proofs, grants, leaves, merkle, policies, statements
 from ledger.proofs.checkpoints import Checkpoint
 from ledger.proofs.errors import VerificationError
 from ledger.proofs.policies import TrustPolicy
@@ -18,6 +18,17 @@ PASS, FAIL, NOT_CHECKED = "PASS", "FAIL", "NOT CHECKED"
 _FROM_EXCHANGE = frozenset({"authorization", "certificate", "receipt"})
 _DIGEST_IS_PAPER = frozenset({"contract", "revocation", "request", "consent", "authorization", "run", "certificate"})
 _MUST_SIGN = _DIGEST_IS_PAPER | {"receipt"}
+# How the kind of a step's entry begins. Steps that are not named here may rest on any entry.
+_ENTRY_KINDS = {
+    "source": "product.submitted", "certificate": "certificate.issued", "product": "product.listed",
+    "contract": "contract.", "revocation": "contract.revoked", "request": "computation.requested",
+    "consent": "consent.", "authorization": "computation.authorized", "run": "result.accepted",
+    "result": "result.accepted", "charge": "settlement.charged", "release": "result.released",
+    "delivery": "result.delivered",
+}  # fmt: skip
+_RUN = frozenset({
+    "request", "review", "consent", "authorization", "run", "result", "charge", "release", "delivery", "receipt", "end",
+})  # fmt: skip
 _RELEASED = ("contract", "request", "authorization", "result", "charge", "release")
 
 
@@ -94,6 +105,8 @@ class Judge:
         papers = [*step["papers"], *self._fetched(step)]
         for paper in papers:
             verdict.ask("signature", lambda paper=paper: self._check_paper(step, paper))
+            verdict.ask("keys", lambda paper=paper: self._check_keys(step, paper))
+        verdict.ask("subject", lambda: self._check_subject(step))
         if step["is_open"] and step["kind"] in _MUST_SIGN and not papers:
             verdict.unseen.append("signature")
         entries = [step["entry"]["urn"]] if step["entry"] else []
@@ -145,6 +158,27 @@ class Judge:
             party = next(item for item in self._parties() if item["organization"] == organization)
             statements.verify(document, signers=[party["document_key"]])
 
+    def _check_subject(self, step: Mapping[str, Any]) -> None:
+        """A step of the run is about this run, its entry about the step, and of the kind that the step rests on."""
+        if self.trace["kind"] == "computation" and step["kind"] in _RUN:
+            _same(step["subject"], self.trace["subject"])
+        if step["entry"]:
+            _same(step["entry"]["subject"], step["subject"])
+            if not str(step["entry"]["kind"]).startswith(_ENTRY_KINDS.get(step["kind"], "")):
+                raise VerificationError("LEAF_INVALID", "the step rests on an entry of another kind")
+
+    def _check_keys(self, step: Mapping[str, Any], paper: Mapping[str, Any]) -> None:
+        """Nobody's key had been withdrawn before the log held what it signed."""
+        proof = self.trace["proofs"].get(step["entry"]["urn"]) if step["entry"] else None
+        if proof is None or paper["form"] == "receipt":
+            return
+        document = paper["document"]
+        is_grant = paper["form"] == "eip712_grant"
+        keys = [document["grantor"]] if is_grant else map(statements.signer, statements.proofs(document))
+        position = self.policy.position(self._checkpoint(proof["checkpoint"]).origin, proof["index"])
+        if not all(self.policy.counts_at(key, position) for key in keys):
+            raise VerificationError("KEY_REVOKED", "a key had been withdrawn before what it signed was logged")
+
     def _check_belongs(self, document: Mapping[str, Any]) -> None:
         """Whatever names terms, request or job names those of this chain."""
         expected = {
@@ -187,7 +221,7 @@ class Judge:
 
     def _checkpoint(self, name: str) -> Checkpoint:
         if name not in self._notes:
-            self._notes[name] = policies.tlog_policy(self.policy).check(self.trace["checkpoints"][name])
+            self._notes[name] = entry_proofs.checkpoint_of(self.trace["checkpoints"][name], policy=self.policy)
         return self._notes[name]
 
     # --- what everything hangs on ---------------------------------------------------------------------------

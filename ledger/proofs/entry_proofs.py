@@ -24,6 +24,7 @@ from ledger.proofs.policies import TrustPolicy
 from ledger.proofs.receipt_parts import Evidence, digest32, items, number, text
 from ledger.proofs.tlog_policy import LogPolicy
 from ledger.proofs.tlog_proof import TlogProof
+from ledger.proofs.tree_heads import Checkpoint
 
 TYPE = "hengshu/entry-proof/v1"
 _MEMBERS = {"type", "leaf", "index", "path", "checkpoint", "origin", "anchor"}
@@ -63,6 +64,19 @@ def verify(data: bytes, *, policy: TrustPolicy | LogPolicy, leaf: bytes | None =
     except VerificationError as error:
         zh, en = _WORDS["proof"]
         return [Check("proof", zh, en, Status.FAIL, sentence(error), f"核验未通过（{error.code}）。", error.code)]
+
+
+def checkpoint_of(note: str, *, policy: TrustPolicy) -> Checkpoint:
+    """A checkpoint that counts: cosigned as asked, within its log's end, by a log key in force and not withdrawn.
+
+    Raises:
+        VerificationError: as `LogPolicy.check`, `LOG_FROZEN`, `KEY_NOT_IN_FORCE`, `KEY_REVOKED`.
+    """
+    checkpoint = policies.tlog_policy(policy).check(note)
+    evidence = _evidence(note, policy)
+    receipt_rules.check_checkpoint(evidence)
+    key_rules.check_log_keys(evidence)
+    return checkpoint
 
 
 def _verify_tlog(data: bytes, policy: TrustPolicy | LogPolicy, leaf: bytes | None) -> list[Check]:

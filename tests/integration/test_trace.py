@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 from django.test import Client
@@ -14,6 +15,7 @@ from exchange.client.trace_checks import FAIL, NOT_CHECKED, PASS, Judge
 from exchange.members.actions import tokens
 from exchange.members.permissions import Role
 from ledger import actions as ledger
+from ledger.proofs.policies import Revoked
 from tests.factories.compute import member, organization
 from tests.factories.traced import TracedWorld, released
 
@@ -262,6 +264,34 @@ def test_each_part_that_is_changed_fails_its_own_step(genuine, number):
     change(of_kind(body, kind), body)
 
     assert statuses(judged(body, done)).get(kind) == FAIL or kind in codes(judged(body, done))
+
+
+def test_a_genuine_entry_of_another_kind_or_run_is_not_taken_for_the_right_one(genuine):
+    body, done = genuine
+    for kind in ("release", "charge", "delivery", "authorization"):
+        swapped = copy.deepcopy(body)
+        other = of_kind(swapped, "request")
+        of_kind(swapped, kind).update(entry=other["entry"], opening=other["opening"])
+        assert "LEAF_INVALID" in codes(judged(swapped, done))[kind]
+    moved = copy.deepcopy(body)
+    for step in moved["steps"]:
+        step["subject"] = step["subject"][:-1] + ("0" if step["subject"][-1] != "0" else "1")
+    assert {"release", "charge", "request"} <= set(codes(judged(moved, done)))
+
+
+def test_what_a_withdrawn_key_signed_too_late_fails(genuine):
+    body, done = genuine
+    policy = ledger.trust_policy()
+    terms = of_kind(body, "contract")["papers"][0]["document"]
+    key = next(party["document_key"] for party in terms["parties"] if party["role"] == "provider")
+    accepted = body["proofs"][of_kind(body, "run")["entry"]["urn"]]["index"]
+    for index, wanted in ((0, {"contract", "run"}), (accepted, {"run"}), (accepted + 1, set())):
+        withdrawn = replace(policy, revoked=(Revoked(key, policy.log_origin, index),))
+        judge = Judge(body, policy=withdrawn, request=done.request, receipt=results.receipt_of(done))
+        found = {kind for kind, why in codes(judge).items() if "KEY_REVOKED" in why}
+        assert found & {"contract", "run"} == wanted, index
+    withdrawn = replace(policy, revoked=(Revoked(policy.log_key, policy.log_origin, 0),))
+    assert "KEY_REVOKED" in codes(Judge(body, policy=withdrawn))["release"]
 
 
 @pytest.mark.parametrize("kind", ["contract", "request", "consent", "authorization", "run", "result", "charge"])
