@@ -40,6 +40,7 @@ REVOCATION_KEY_FILE = Path(
     env.str("REVOCATION_KEY_FILE", default=str(EXCHANGE_KEY_FILE.parent / "revocation.key.json"))
 )
 LOG_ORIGIN = env.str("LOG_ORIGIN", default="hengshu.example/ledger/2026")
+LOG_MLDSA_KEY_FILE = env.str("LOG_MLDSA_KEY_FILE", default="")  # empty: checkpoints carry an Ed25519 line alone
 LOG_WITNESS_QUORUM = env.int("LOG_WITNESS_QUORUM", default=0)  # how many cosignatures verifiers are told to ask for
 LOG_WITNESS_PATIENCE_SECONDS = env.int("LOG_WITNESS_PATIENCE_SECONDS", default=30)
 EXCHANGE_CODE = env.str("EXCHANGE_CODE", default="HS")

@@ -8,10 +8,14 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from django.conf import settings
 
 from compute.protocol import keyfiles
 from compute.protocol.keyfiles import KeyFile
+from ledger.errors import LogKeyDiffers
 from ledger.proofs import notes
 
 
@@ -38,6 +42,33 @@ def revocation_keys() -> KeyFile:
 def log_vkey(origin: str = "") -> str:
     """The vkey string under which a log's checkpoints verify; the first log's unless told."""
     return notes.vkey(origin or settings.LOG_ORIGIN, log_keys().document.public_key())
+
+
+def log_mldsa_key() -> MLDSA44PrivateKey | None:
+    """The log's second, post-quantum key; None where LOG_MLDSA_KEY_FILE names none.
+
+    Raises:
+        LogKeyDiffers: the file is not an ML-DSA-44 key in PEM, or others may read it.
+    """
+    if not settings.LOG_MLDSA_KEY_FILE:
+        return None
+    path = Path(settings.LOG_MLDSA_KEY_FILE)
+    try:
+        data, is_private = path.read_bytes(), not path.stat().st_mode & 0o077
+        key = serialization.load_pem_private_key(data, password=None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+        key, is_private = None, False
+    if not isinstance(key, MLDSA44PrivateKey) or not is_private:
+        raise LogKeyDiffers(
+            "LOG_MLDSA_KEY_FILE does not name an ML-DSA-44 private key in PEM of mode 0600; correct or empty it."
+        )
+    return key
+
+
+def log_mldsa_vkey(origin: str) -> str | None:
+    """The vkey of that key for a log; None where there is none."""
+    key = log_mldsa_key()
+    return None if key is None else notes.vkey(origin, key.public_key())
 
 
 def signed_checkpoint_file(number: int = 1) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
+from ledger import keys
 from ledger.actions import log_keys, proofs, witnessing
 from ledger.errors import EntryNotFound, NotYetSealed
 from ledger.models import Anchor, ChainDeployment, Checkpoint, Entry, Leaf, Log, Tile, Witness
@@ -157,12 +158,18 @@ def tlog_policy_file() -> str:
     present = {f"w{number}": witness for number, witness in enumerate(witnesses(), start=1)}
     quorum = witnessing.quorum()
     policy = tlog_policy.LogPolicy(
-        logs=tuple(Member(vkey) for log in Log.objects.all() for vkey in log_keys.vkeys_of(log)),
+        logs=tuple(Member(vkey) for log in Log.objects.all() for vkey in [*log_keys.vkeys_of(log), *_mldsa(log)]),
         witnesses={name: Member(witness.vkey, witness.url) for name, witness in present.items()},
         groups={"witnesses": tlog_policy.Group(quorum, tuple(present))} if quorum else {},
         quorum="witnesses" if quorum else tlog_policy.NONE,
     )
     return tlog_policy.format_text(policy)
+
+
+def _mldsa(log: Log) -> list[str]:
+    """The post-quantum vkey of the log that grows, where the exchange has such a key."""
+    vkey = None if log.is_frozen else keys.log_mldsa_vkey(log.origin)
+    return [] if vkey is None else [vkey]
 
 
 def log_page(
