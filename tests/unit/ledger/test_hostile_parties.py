@@ -1,7 +1,7 @@
 """What a hostile witness, a lying chain endpoint or a second sealer may not bring about."""
 
 import dataclasses
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -10,12 +10,12 @@ from django.utils import timezone
 from exchange.kernel.errors import InvalidInput
 from ledger import actions as ledger
 from ledger import keys, publication
-from ledger.actions import deployments, proofs, witnessing
+from ledger.actions import chain_looks, deployments, proofs, witnessing
 from ledger.actions import log as log_actions
 from ledger.actions.anchoring import anchor_pass
 from ledger.backends.memory import MemoryBackend
 from ledger.errors import NotYetSealed, SignedCheckpointMissing
-from ledger.models import Anchor, ChainDeployment, Cosignature, Log, Witness
+from ledger.models import Anchor, AnchorAttempt, ChainDeployment, Cosignature, Log, Witness
 from ledger.proofs import cosignatures, notes
 from tests.factories.ledger import EXCHANGE, exchange_key_files, record
 
@@ -212,3 +212,40 @@ def test_the_newest_anchor_is_the_newest_shards_however_small(settings, tmp_path
     assert publication.overview()["anchor"] == newest
     covering = [publication.anchor_covering(leaf.entry) for leaf in first.leaves.order_by("index")]
     assert [(one.deployment.epoch, one.size) for one in covering] == [(2, 8)] * 8 + [(1, 9)]
+
+
+class Halted(MemoryBackend):
+    """Answers every question and takes transactions, but makes no more blocks."""
+
+    halted = False
+
+    def send(self, raw):
+        if not self.halted:
+            super().send(raw)
+
+
+def test_an_endpoint_that_answers_but_takes_nothing_does_not_keep_sales_open(settings, tmp_path):
+    exchange_key_files(settings, tmp_path)
+    settings.CHAIN_CONTRACT_ADDRESS, settings.CHAIN_RPC_URL = "", "http://127.0.0.1:9"
+    chain = Halted()
+    deployments.deploy(backend=chain, anchor=keys.log_keys(), record=keys.exchange_keys())
+    record(1)
+    ledger.seal()
+    anchor_pass(backend=chain, confirmations=0)
+    chain.halted = True
+    record(1)
+    ledger.seal()
+    anchor_pass(backend=chain, confirmations=0)
+    begun = AnchorAttempt.objects.latest("pk").created
+    limit = timedelta(seconds=settings.CHAIN_DOWN_LIMIT_SECONDS)
+
+    def is_down(after):
+        ChainDeployment.objects.update(seen_at=begun + after)  # it answers all the while
+        return chain_looks.is_down_too_long(now=begun + after)
+
+    assert not is_down(limit - timedelta(seconds=1))
+    assert is_down(limit + timedelta(seconds=1))
+
+    chain.halted = False
+    anchor_pass(backend=chain, confirmations=0)
+    assert not is_down(limit + timedelta(seconds=1))
