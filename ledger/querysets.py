@@ -21,7 +21,7 @@ _HASH_LENGTH = (32).to_bytes(4)
 class Placed(NamedTuple):
     """An entry's place in a log, about to be written."""
 
-    index: int
+    place: int
     entry_id: int
     data: bytes
     leaf_hash: bytes
@@ -64,7 +64,7 @@ class LeafQuerySet(models.QuerySet["tables.Leaf"]):
         parts = [_COPY_HEAD]
         for row in rows:
             parts += (
-                _COPY_LEAF.pack(5, 2, log.number, 8, row.index, 8, row.entry_id, len(row.data)),
+                _COPY_LEAF.pack(5, 2, log.number, 8, row.place, 8, row.entry_id, len(row.data)),
                 row.data,
                 _HASH_LENGTH,
                 row.leaf_hash,

@@ -135,7 +135,9 @@ def build_parser(language: str) -> argparse.ArgumentParser:
         "--policy", default="", help=t("信任策略文件", "trust policy or tlog-policy; the pinned one if not given")
     )
 
-    traced = command(groups, "trace", "trace:trace", "溯源：核验结果的来源与去向", "judge the chain of custody of a result")
+    traced = command(
+        groups, "trace", "trace:trace", "溯源：核验结果的来源与去向", "judge the chain of custody of a result"
+    )
     traced.add_argument("reference", help=t("摘要、引用、编号", "digest, reference, URN or number"))
 
     archive = group("archive", "日志归档", "the whole log as files")

@@ -117,8 +117,8 @@ def logged_revocations() -> Iterator[Revoked]:
 def exchange_windows(current: str) -> tuple[Window, ...]:
     """The exchange's document keys and the positions where each counts.
 
-    A key counts from the leaf that puts it in its predecessor's place. After a rotation its predecessor counts for `HANDOVER`
-    leaves more: what it signed may have been on its way. After a withdrawal the withdrawal's leaf ends it.
+    A key counts from the leaf that puts it in its predecessor's place. After a rotation its predecessor counts
+    for `HANDOVER` leaves more: what it signed may have been on its way. A withdrawal's leaf ends it at once.
 
     Args:
         current: the key in the key file, for an exchange that has registered none.

@@ -47,7 +47,9 @@ def test_checkpoint_and_tiles_are_enough_to_rebuild_the_root(client, sealed):
 @pytest.mark.parametrize(
     "address",
     ["tile/0/001", "tile/0/001.p/4", "tile/0/002.p/1", "tile/1/000", "tile/9/000", "tile/0/00", "tile/0/x000/000",
-     "tile/entries/001", "logs/1/tile/0/001", "logs/2/checkpoint", "logs/2/tile/0/000", "logs/1/tile/0/x", "proof/01JD0000000000000000000000", "entries/nothing/"],
+     "tile/entries/001",
+     "logs/1/tile/0/001", "logs/2/checkpoint", "logs/2/tile/0/000", "logs/1/tile/0/x",
+     "proof/01JD0000000000000000000000", "entries/nothing/"],
 )  # fmt: skip
 def test_what_is_not_there_is_not_found(client, sealed, address):
     assert client.get(f"/ledger/{address}", follow=True).status_code == 404
