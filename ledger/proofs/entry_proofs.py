@@ -31,7 +31,7 @@ _MEMBERS = {"type", "leaf", "index", "path", "checkpoint", "origin", "anchor"}
 _WORDS = {
     "proof": ("证明文件完整", "The proof is whole"),
     "checkpoint": ("检查点由日志密钥签署", "The checkpoint is signed by the log's key"),
-    "inclusion": ("该记录在日志之中", "The entry is included in the log under the checkpoint"),
+    "inclusion": ("该条目在检查点之下的日志之中", "The entry is included in the log under the checkpoint"),
     "cosignatures": ("足够的见证方已会签检查点", "Enough witnesses have cosigned the checkpoint"),
     "anchor": ("锚定与检查点一致", "The anchor says the same as the checkpoint"),
     "chain": ("链上确有此根", "The chain itself holds this root"),

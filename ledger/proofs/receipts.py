@@ -64,22 +64,22 @@ class _Question:
 _QUESTIONS = (
     _Question("contract", "合约由所列各方签署", "The contract is signed by every party named in it",
               receipt_rules.check_contract),
-    _Question("request", "计算请求由需方签署", "The request is signed by the buyer named in the contract",
+    _Question("request", "计算请求由合约所列需方签署", "The request is signed by the buyer named in the contract",
               receipt_rules.check_request),
-    _Question("job", "作业书由交易所签署，结果只交给需方密钥",
+    _Question("job", "作业书由交易所签署，结果只交给需方公钥",
               "The job is signed by the exchange and its result goes to the buyer's key", receipt_rules.check_job),
     _Question("consents", "各执行方均已同意", "Every party of the job has consented", receipt_rules.check_consents),
     _Question("reports", "执行报告由各方密钥签署且一致",
               "The execution reports are signed by the parties' keys and agree", receipt_rules.check_reports),
     _Question("checkpoint", "检查点由日志密钥签署", "The checkpoint is signed by the log's key",
               receipt_rules.check_checkpoint),
-    _Question("inclusion", "各项记录均在日志之中", "Every entry is included in the log under the checkpoint",
+    _Question("inclusion", "各条目均在检查点之下的日志之中", "Every entry is included in the log under the checkpoint",
               receipt_rules.check_inclusion),
     _Question("commitments", "各项承诺与所示内容相符", "Every entry's commitment opens to the payload shown",
               receipt_rules.check_commitments),
-    _Question("entry_kinds", "授权、接收、放行、计费记录齐备",
+    _Question("entry_kinds", "授权、验收、放行、计费条目齐备",
               "Authorization, acceptance, release and charge are all logged", receipt_rules.check_entry_kinds),
-    _Question("authorization", "授权所载即为本次运行", "The logged authorization is for exactly this run",
+    _Question("authorization", "存证的授权即为本次运行", "The logged authorization is for exactly this run",
               receipt_rules.check_authorization),
     _Question("charge", "收费等于单价乘用量", "The charge is unit price times units", receipt_rules.check_charge),
     _Question("cosignatures", "足够的见证方已会签检查点", "Enough witnesses have cosigned the checkpoint",
@@ -91,10 +91,10 @@ _QUESTIONS = (
               chain_rules.check_header, _on_sealed_chain),
     _Question("grants", "各提供方的链上授权在该区块有效", "Every provider's grant is in force as of the block",
               chain_rules.check_grants, _under_grants),
-    _Question("keys", "签名密钥在记录之前均未被撤销", "No signing key was revoked before what it signed was logged",
-              key_rules.check_keys),
+    _Question("keys", "签名密钥在其签署内容存证之前均未被撤销",
+              "No signing key was revoked before what it signed was logged", key_rules.check_keys),
 )  # fmt: skip
-_BUNDLE_ZH, _BUNDLE_EN = "凭证包完整并由交易所签署", "The bundle is whole and signed by the exchange"
+_BUNDLE_ZH, _BUNDLE_EN = "用量凭证完整并由交易所签署", "The bundle is whole and signed by the exchange"
 
 
 def verify(bundle: bytes, *, policy: TrustPolicy | Mapping[str, Any] | bytes) -> list[Check]:

@@ -27,7 +27,7 @@ _WORDS = {
     "delivery": ("交付接收方", "handed to the receiver"),
     "receipt": ("用量凭证", "usage receipt"),
     "end": ("未产出结果而终止", "ended without a result"),
-    "entry": ("日志条目", "log entry"),
+    "entry": ("存证条目", "log entry"),
 }
 _UNSEEN = {"signature": ("文书不在手中", "document not at hand"), "inclusion": ("尚未入检查点", "not sealed yet")}
 

@@ -19,6 +19,7 @@ from exchange.members.permissions import Role
 from exchange.web import labels, verify_words
 from ledger import models as ledger_models
 from ledger.kinds import EntryKind
+from ledger.proofs import receipts
 from listings import states as listing_states
 from listings import words as listing_words
 
@@ -127,3 +128,10 @@ def test_the_page_of_verification_names_every_question():
     assert listed is not None
 
     assert set(re.findall(r'"(\w+)"', listed[1])) == set(verify_words.words()["names"])
+
+
+def test_the_page_and_the_command_line_ask_in_the_same_words():
+    asked = {question.en: question.zh for question in receipts._QUESTIONS}
+
+    with translation.override("zh-hans"):
+        assert {english: translation.gettext(english) for english in asked} == asked
