@@ -145,7 +145,7 @@ def _check_included(proof: TlogProof, policy: LogPolicy, leaf: bytes | None) -> 
         raise Open(
             "NO_LEAF",
             "The file does not hold the leaf itself. Give its bytes with --leaf.",
-            "文件不含记录本身，请用 --leaf 给出。",
+            "文件不含叶子本身，请用 --leaf 给出。",
         )
     tlog_proof.verify(proof, leaf_hash=merkle.leaf_hash(leaf), policy=replace(policy, quorum=tlog_policy.NONE))
 
