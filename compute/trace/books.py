@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from compute.trace.steps import Actor, Means, Place, Signer, Standing
 from exchange.members.exchange_keys import exchange_organization
@@ -11,7 +11,7 @@ from exchange.members.models import Organization, SigningKey
 from exchange.members.states import KeyPurpose
 from ledger import actions as ledger
 from ledger.errors import DisclosureErased
-from ledger.models import Anchor, Checkpoint, Entry
+from ledger.models import Anchor, ChainDeployment, Checkpoint, Entry, Log
 from ledger.proofs import statements
 from ledger.proofs.errors import VerificationError
 
@@ -23,8 +23,11 @@ class Books:
         rows = Entry.objects.filter(subject__in=subjects).with_evidence().select_related("leaf__log")
         self.entries: list[Entry] = list(rows.order_by("pk"))
         self._by_key = {entry.key: entry for entry in self.entries if entry.key}
-        self._sealed = _reach(Checkpoint)
-        self._anchored = _reach(Anchor)
+        self._sealed = _reach(Checkpoint.objects.all())
+        self._anchored: dict[int, int] = {}
+        for epoch in ChainDeployment.objects.all():
+            for log, size in _reach(Anchor.objects.filter(deployment=epoch)).items():
+                self._anchored[log] = max(size, self._anchored.get(log, 0))
         self.exchange = exchange_organization()
 
     def keyed(self, key: str) -> Entry | None:
@@ -118,5 +121,8 @@ def document_keys(organization: Organization) -> set[str]:
     return set(keys)
 
 
-def _reach(table: type[Checkpoint] | type[Anchor]) -> dict[int, int]:
-    return dict(table.objects.order_by().values_list("log_id").annotate(reach=Max("size")))
+def _reach(rows: "QuerySet[Checkpoint] | QuerySet[Anchor]") -> dict[int, int]:
+    """The largest size in each log; asked log by log, so that each question is one look into an index."""
+    logs = Log.objects.values_list("number", flat=True)
+    sizes = {log: rows.filter(log=log).aggregate(reach=Max("size"))["reach"] for log in logs}
+    return {log: size for log, size in sizes.items() if size is not None}

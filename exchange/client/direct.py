@@ -25,6 +25,10 @@ _PAUSE_SECONDS = 0.5
 _MAX_ANSWER_BYTES = 1_000_000
 _GWEI = 10**9
 
+# An endpoint may lie about both; no single transaction may empty an account. Ours need less than 300,000 gas.
+MAX_GAS_PRICE_WEI = 500 * _GWEI
+MAX_GAS = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Landed:
@@ -81,11 +85,10 @@ class Endpoint:
         """
         data = typed_data.keccak256(signature.encode())[:4] + arguments
         call = {"from": sender, "to": self._chain.contract_address, "data": _hex(data)}
-        gas = self._number("eth_estimateGas", [call]) * 5 // 4
+        gas = min(self._number("eth_estimateGas", [call]) * 5 // 4, MAX_GAS)
         nonce = self._number("eth_getTransactionCount", [sender, "latest"])
-        fields: list[int | bytes] = [
-            nonce, self._gas_price(), gas, bytes.fromhex(self._chain.contract_address[2:]), 0, data,
-        ]  # fmt: skip
+        price = min(self._gas_price(), MAX_GAS_PRICE_WEI)
+        fields: list[int | bytes] = [nonce, price, gas, bytes.fromhex(self._chain.contract_address[2:]), 0, data]
         raw = sign(fields, chain_id=self._chain.chain_id, key=key)
         name = _hex(typed_data.keccak256(raw))
         self._ask("eth_sendRawTransaction", [_hex(raw)])
