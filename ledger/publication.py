@@ -17,6 +17,7 @@ from ledger.proofs.errors import VerificationError
 from ledger.proofs.tlog_policy import Member
 
 PAGE = 50
+NEIGHBOURS = 300  # entries shown before and behind one of the same subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +197,15 @@ def entries(*, subject: str = "", kind: str = "") -> QuerySet[Entry]:
     return found.filter(kind=kind) if kind else found
 
 
-def history(subject: str) -> QuerySet[Entry]:
-    """Everything the log says about one subject, in its order."""
-    return Entry.objects.about(subject).select_related("leaf")
+def history(entry: Entry) -> list[Entry]:
+    """What the log says about an entry's subject, in its order: all, or where that is much, what lies around the entry.
+
+    A chain's contract is one subject, and anybody with an account there adds to its events.
+    """
+    same = Entry.objects.filter(subject=entry.subject)
+    before = same.filter(pk__lte=entry.pk).order_by("-pk").values_list("pk", flat=True)[:NEIGHBOURS]
+    after = same.filter(pk__gt=entry.pk).order_by("pk").values_list("pk", flat=True)[:NEIGHBOURS]
+    return list(Entry.objects.about(entry.subject).filter(pk__in=[*before, *after]).select_related("leaf"))
 
 
 def overview() -> dict[str, Any]:

@@ -71,7 +71,7 @@ def entry(request: HttpRequest, ref: str) -> HttpResponse:
             "leaf": leaf,
             "parts": leaf and publication.leaf_parts(leaf),
             "proof": proof,
-            "history": publication.history(found.subject),
+            "history": publication.history(found),
             "anchor": publication.anchor_covering(found),
             "overview": publication.overview(),
         },

@@ -249,3 +249,15 @@ def test_an_endpoint_that_answers_but_takes_nothing_does_not_keep_sales_open(set
     chain.halted = False
     anchor_pass(backend=chain, confirmations=0)
     assert not is_down(limit + timedelta(seconds=1))
+
+
+@pytest.mark.urls("tests.unit.ledger.urlconf")
+def test_a_subject_with_many_entries_is_shown_around_the_one_asked_for(client, log, monkeypatch):
+    monkeypatch.setattr(publication, "NEIGHBOURS", 3)
+    found = record(9)
+    ledger.seal()
+
+    shown = client.get(f"/ledger/entries/{found[4].ref}/").context["history"]
+
+    assert [one.pk for one in shown] == [one.pk for one in found[2:8]]
+    assert len(client.get(f"/ledger/entries/{found[0].ref}/").context["history"]) == 4
