@@ -19,7 +19,7 @@ _HASH_LENGTH = (32).to_bytes(4)
 
 
 class Placed(NamedTuple):
-    """An entry's place in a log, about to be written."""
+    """An entry with its place in a log, about to be written."""
 
     place: int
     entry_id: int
