@@ -16,6 +16,8 @@ PUBLIC = {
     ("ProductView", "get"),
     ("CertificateView", "get"),
     ("NodeView", "post"),  # its signature is the credential
+    ("KeyRevocationsView", "post"),  # so is that of a withdrawn key, which may be all that its owner has left
+    ("TraceView", "get"),  # strangers see what the public log shows
     ("LogView", "get"),
     ("EntriesView", "get"),
     ("EntryView", "get"),
@@ -24,8 +26,8 @@ PUBLIC = {
     ("SpectacularAPIView", "get"),
     ("SpectacularSwaggerSplitView", "get"),
 }
-# A token is new each time by design; withdrawing it, and a node's messages, are idempotent in themselves.
-REPEATABLE = {"LoginView", "LogoutView", "NodeView"}
+# A token is new each time by design; withdrawing it or a key, and a node's messages, are idempotent in themselves.
+REPEATABLE = {"LoginView", "LogoutView", "NodeView", "KeyRevocationsView"}
 
 
 def api_views():
