@@ -22,12 +22,13 @@ from exchange.kernel import identifiers
 from ledger import keys
 from ledger.actions import log_keys
 from ledger.errors import LogBehindSignedCheckpoint, LogKeyDiffers, SignedCheckpointMissing
-from ledger.models import Checkpoint, Entry, Leaf, Log, Tile
+from ledger.models import Checkpoint, Entry, Leaf, Log, Tile, Witness
 from ledger.proofs import checkpoints, leaves, merkle, notes, tiles
 from ledger.proofs.errors import VerificationError
 from ledger.querysets import Placed
 
 BATCH = 1000  # entries in one transaction: one fsync for all, and a lock held for well under a second
+HELD_BY_WITNESS = "WITNESS_HOLDS_OTHER"  # a witness's trouble that stops the signing
 _LOCK = 0x4C4F47  # advisory lock of the log, "LOG"
 _TAKE = """
     WITH taken AS (
@@ -157,6 +158,12 @@ def check_not_behind(log: Log, *, newest: Checkpoint | None) -> None:
         raise LogBehindSignedCheckpoint(
             f"The chain holds what this log does not ({log.alarm}): the database was restored or edited. "
             "Restore the newest state; the alarm goes at the next anchoring pass once the two agree."
+        )
+    if Witness.objects.filter(withdrawn_at=None, trouble=HELD_BY_WITNESS).exists():
+        raise LogBehindSignedCheckpoint(
+            "A witness holds a checkpoint under this log's key that this database does not hold: it was restored, or "
+            "somebody else signs. Restore the newest state; once people have looked, withdraw the witness or let it "
+            "cosign."
         )
     if keys.signed_checkpoint_file(log.number + 1).exists():
         raise LogBehindSignedCheckpoint(

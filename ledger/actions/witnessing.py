@@ -19,17 +19,20 @@ from django.utils import timezone
 
 from exchange.kernel.errors import DomainError, InvalidInput
 from ledger.actions import entries, log_keys, proofs
+from ledger.actions import log as open_log
 from ledger.kinds import EntryKind
 from ledger.models import Checkpoint, Cosignature, Log, Tile, Witness
-from ledger.proofs import cosignatures, notes, tiles, tlog_policy
+from ledger.proofs import checkpoints, cosignatures, notes, tiles, tlog_policy
 from ledger.proofs.errors import VerificationError
 from ledger.witness.client import Cosigned, WitnessClient
+from ledger.witness.errors import WitnessRefused
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 3.0
 REST = timedelta(seconds=20)  # how long a witness that did not answer is left alone
 AT_ONCE = 8
+HOLDS_OTHER = open_log.HELD_BY_WITNESS
 
 ClientFor = Callable[[Witness], WitnessClient]
 
@@ -173,15 +176,40 @@ def _ask(witness: Witness, checkpoint: Checkpoint, make: ClientFor, now: datetim
     def prove(old_size: int, new_size: int) -> Sequence[bytes]:
         return tiles.consistency_proof(old_size=old_size, new_size=new_size, read=read)
 
+    client = make(witness)
     try:
-        answer = make(witness).cosign(checkpoint.note, known_size=seen.checkpoint.size if seen else 0, prove=prove)
+        answer = client.cosign(checkpoint.note, known_size=seen.checkpoint.size if seen else 0, prove=prove)
+    except WitnessRefused as refusal:
+        trouble = HOLDS_OTHER if _holds_other(client, log) else refusal.code
+        logger.log(
+            logging.CRITICAL if trouble == HOLDS_OTHER else logging.WARNING, "witness %s: %s", witness.name, trouble
+        )
     except DomainError as refusal:
         trouble = refusal.code
         logger.warning("witness %s: %s", witness.name, trouble)
     else:
         trouble = _keep(witness, checkpoint, answer)
-    Witness.objects.filter(pk=witness.pk).update(trouble=trouble, asked_at=now)
+    # What was shown once stands until the witness cosigns again: falling silent takes nothing back.
+    stands = HOLDS_OTHER if trouble and witness.trouble == HOLDS_OTHER else trouble
+    Witness.objects.filter(pk=witness.pk).update(trouble=stands, asked_at=now)
     return trouble
+
+
+def _holds_other(client: WitnessClient, log: Log) -> bool:
+    """Whether a witness shows a checkpoint under the log's own key that the log's tree does not hold.
+
+    Its word alone stops nobody. With our signature it says that we have signed what is not here any more:
+    database and memory were restored together, or somebody else signs with the key.
+    """
+    try:
+        note = client.checkpoint(log.origin)
+        held = note and checkpoints.verify(note.encode(), keys=log_keys.vkeys_of(log), origin=log.origin)
+    except (DomainError, VerificationError):
+        return False
+    if not held:
+        return False
+    now = Log.objects.get(pk=log.pk)  # after the answer: the tree may have grown meanwhile
+    return held.size > now.size or open_log.root_of(now, held.size) != held.root
 
 
 def _keep(witness: Witness, checkpoint: Checkpoint, answer: Cosigned) -> str:

@@ -11,9 +11,11 @@ from exchange.kernel.errors import InvalidInput
 from ledger import actions as ledger
 from ledger.actions import log as log_actions
 from ledger.actions import proofs, witnessing
+from ledger.errors import LogBehindSignedCheckpoint
 from ledger.models import Checkpoint, Cosignature, Entry, Witness
-from ledger.proofs import checkpoints, cosignatures, leaves, merkle, tlog_policy, tlog_proof
+from ledger.proofs import checkpoints, cosignatures, leaves, merkle, notes, tlog_policy, tlog_proof
 from ledger.proofs.errors import VerificationError
+from ledger.witness.rules import Held
 from tests.factories import witnesses
 from tests.factories.ledger import EXCHANGE, record
 
@@ -103,9 +105,37 @@ def test_a_witness_that_forgot_nothing_refuses_a_second_history(log, three):
     assert forged.size == honest.size
     assert forged.root != honest.root
     assert result.cosigned == ()
-    assert {code for _, code in result.troubles} == {"WITNESS_REFUSED"}
+    assert {code for _, code in result.troubles} == {"WITNESS_HOLDS_OTHER"}
     assert witnessing.newest_cosigned(log) == forged  # no quorum is asked for yet
     assert all(one.program.state.held(log.origin).size == honest.size for one in three)
+    # Each of them shows a note under our own key that this tree does not extend: nothing more is signed.
+    record(1)
+    with pytest.raises(LogBehindSignedCheckpoint):
+        ledger.seal()
+    for one in three:
+        one.listener.stop()
+    ledger.ask_witnesses(now=timezone.now() + timedelta(minutes=1))
+    with pytest.raises(LogBehindSignedCheckpoint):
+        ledger.seal()
+    for one in three:
+        ledger.withdraw_witness(witness=one.row, issuer=EXCHANGE)  # people have looked, and say so in the log
+    assert ledger.seal().size > forged.size
+
+
+def test_a_witness_that_only_says_so_stops_nobody(log, three):
+    record(4)
+    ledger.seal()
+    ledger.ask_witnesses()
+    stranger = checkpoints.Checkpoint(log.origin, 900, b"\1" * 32)
+    lines = three[0].program.keys.cosign(checkpoints.format_text(stranger), at=1_795_000_000)
+    note = notes.add_signatures(checkpoints.sign(stranger, key=three[0].program.keys.ed25519), lines)
+    three[0].program.state.hold(log.origin, Held(900, b"\1" * 32, note, 1_795_000_000))
+    record(1)
+    ledger.seal()
+
+    assert ledger.ask_witnesses().troubles == (("a.example", "WITNESS_AHEAD"),)
+    record(1)
+    assert ledger.seal().size == ledger.latest_checkpoint().size
 
 
 def test_the_anchor_goes_for_the_checkpoint_with_the_quorum_and_does_not_wait_for_ever(log, three, settings):
