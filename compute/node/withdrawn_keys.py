@@ -23,7 +23,7 @@ def learn(document: Any, *, config: Config, store: Store) -> bool:
     """Keep a revocation of keys that came from outside, if one who may withdraw them has signed it.
 
     That is a key withdrawn by itself, the pinned exchange, or a party's document or chain key under an
-    accepted contract that names the organisation. Refusing is always safe, so one contract is enough.
+    accepted contract; of what that party names, its own keys under such contracts count.
 
     Returns: whether it was news.
     """
@@ -31,26 +31,24 @@ def learn(document: Any, *, config: Config, store: Store) -> bool:
         key_documents.verify_revocation(document)
     except (DomainError, VerificationError):
         return False
-    own = {
-        party[name].lower()
-        for accepted in store.contracts()
-        for party in accepted["parties"]
-        for name in ("document_key", "chain_address")
-        if party["organization"] == document["organization"]
-    }
-    exchange = {key.lower() for key in policies.exchange_keys(config.trust)}
+    parties = [party for accepted in store.contracts() for party in accepted["parties"]]
+    named = [party for party in parties if party["organization"] == document["organization"]]
+    signing = {_key(party[name]) for party in named for name in ("document_key", "chain_address")}
+    own = signing | {party["sealing_key"] for party in named if party["sealing_key"]}
+    keys = {_key(item["key"]) for item in document["keys"]}
+    by = _key(document["revoked_by"])
     alone = len(document["keys"]) == 1 and key_documents.revoked_by_itself(document)
-    if not alone and document["revoked_by"].lower() not in own | exchange:
-        return False
-    return add(store, document)
+    if not (alone or by in policies.exchange_keys(config.trust)):
+        keys &= own if by in signing else set()
+    return bool(keys) and add(store, document, keys=keys)
 
 
-def add(store: Store, document: Document) -> bool:
-    """Keep a verified revocation; False when all of its keys are known. There is no un-revoking."""
+def add(store: Store, document: Document, *, keys: Iterable[str]) -> bool:
+    """Keep a verified revocation of these keys; False when all of them are known. There is no un-revoking."""
     with store.transaction() as connection:
         known = "INSERT OR IGNORE INTO revoked_keys VALUES (?, ?, ?)"
         text, now = json.dumps(document, ensure_ascii=False), shapes.write_time(store.clock())
-        added = sum(connection.execute(known, (_key(item["key"]), text, now)).rowcount for item in document["keys"])
+        added = sum(connection.execute(known, (key, text, now)).rowcount for key in keys)
         if added:
             journal.append(
                 connection,

@@ -71,6 +71,22 @@ def test_the_word_of_a_stranger_stops_nothing(fund: Provider) -> None:
     admission.admit(case_of(fund, genuine(fund)))
 
 
+def test_a_party_withdraws_its_own_keys_and_nobody_elses(fund: Provider) -> None:
+    """Withdrawn is for good: a party that could name another's key would shut it out for ever."""
+    bank, other = fund.world.keys["bank"], fund.world.keys["fund-b"]
+    for keys, is_news in (
+        ([("document", bank.document_key)], False),
+        ([("sealing", bank.sealing_key), ("chain", other.chain_address)], True),
+    ):
+        document = key_documents.revoke(
+            organization=fund.world.orgs["fund-b"], keys=keys, reason="compromised", by=other.document, created=NOW
+        )
+        assert learn(fund, document) is is_news
+    assert learn(fund, revocation(fund, "fund-b", "document", "chain", "sealing", by=other.document))
+
+    assert not withdrawn_keys.is_any(fund.store, [bank.document_key, bank.sealing_key])
+
+
 def test_a_withdrawal_is_kept_and_journalled_once(fund: Provider) -> None:
     document = revocation(fund, "bank", "document", by=fund.world.keys["bank"].document)
 
