@@ -64,6 +64,7 @@ def admit_witness(*, name: str, vkey: str, url: str, issuer: str) -> Witness:
         cosignatures.parse_vkey(vkey)
         WitnessClient(url, vkeys=[vkey])
         _check_fits_policy(vkey, url)
+        _check_fits_table(name, vkey, url)
     except (VerificationError, ValueError) as error:
         raise InvalidInput(f"This is not a witness: {error}. Give its vkey and its http or https address.") from None
     found = Witness.objects.select_for_update(no_key=True).filter(vkey=vkey).first()
@@ -224,13 +225,22 @@ def _keep(witness: Witness, checkpoint: Checkpoint, answer: Cosigned) -> str:
     return ""
 
 
+def _check_fits_table(name: str, vkey: str, url: str) -> None:
+    """ValueError for what the columns of `Witness` do not hold: an ML-DSA-44 key, which has 1,750 characters."""
+    if len(name) > 128 or len(vkey) > 200 or len(url) > 300:
+        raise ValueError("name, key or address is too long; take an Ed25519 key and shorter names")
+
+
 def _check_fits_policy(vkey: str, url: str) -> None:
     """VerificationError unless a policy can list this witness beside those present: verifiers count keys, not names."""
     key = notes.parse_vkey(vkey)
     logs = [window.key for log in Log.objects.all() for window in log_keys.windows_of(log)]
-    others = Witness.objects.filter(withdrawn_at=None).exclude(vkey=vkey).values_list("vkey", flat=True)
-    if key.raw in {notes.parse_vkey(other).raw for other in [*logs, *others]}:
+    present = Witness.objects.filter(withdrawn_at=None).exclude(vkey=vkey).values_list("vkey", flat=True)
+    others = [notes.parse_vkey(other) for other in present]
+    if key.raw in {notes.parse_vkey(other).raw for other in logs} | {other.raw for other in others}:
         raise VerificationError("KEY_INVALID", "the key is another witness's or a log's already")
+    if key.name in {other.name for other in others}:
+        raise VerificationError("KEY_INVALID", "a witness of this key name is admitted with another key already")
     tlog_policy.format_text(
         tlog_policy.LogPolicy(witnesses={"w1": tlog_policy.Member(vkey, url)}, quorum=tlog_policy.NONE)
     )

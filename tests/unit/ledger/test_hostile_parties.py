@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from django.utils import timezone
 
 from exchange.kernel.errors import InvalidInput
@@ -261,3 +262,24 @@ def test_a_subject_with_many_entries_is_shown_around_the_one_asked_for(client, l
 
     assert [one.pk for one in shown] == [one.pk for one in found[2:8]]
     assert len(client.get(f"/ledger/entries/{found[0].ref}/").context["history"]) == 4
+
+
+def test_one_witness_with_two_keys_is_not_two_witnesses(log):
+    first, second = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    admit("one", key_of("one.example", first))
+
+    with pytest.raises(InvalidInput):
+        admit("one again", key_of("one.example", second))
+
+    assert len(proofs.trust_policy().witnesses.keys) == 1
+
+
+def test_a_key_that_does_not_fit_is_refused_and_not_an_error(log):
+    with pytest.raises(InvalidInput):
+        admit("long", cosignatures.vkey("long.example", MLDSA44PrivateKey.generate().public_key()))
+    with pytest.raises(InvalidInput):
+        admit("long", key_of("long.example/" + "a" * 200, Ed25519PrivateKey.generate()))
+    with pytest.raises(InvalidInput):
+        admit("n" * 200, key_of("name.example", Ed25519PrivateKey.generate()))
+    with pytest.raises(InvalidInput):
+        admit("url", key_of("url.example", Ed25519PrivateKey.generate()), url=f"{URL}/{'a' * 300}")
