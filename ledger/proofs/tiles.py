@@ -38,7 +38,8 @@ def append(*, size: int, leaf_hashes: Iterable[bytes], read: Reader) -> dict[Pla
         while True:
             place = (level, position // WIDTH)
             if place not in changed:
-                changed[place] = bytearray(read(*place)[: position % WIDTH * merkle.HASH_BYTES])
+                before = position % WIDTH * merkle.HASH_BYTES
+                changed[place] = bytearray(read(*place)[:before] if before else b"")
             tile = changed[place]
             if len(tile) != position % WIDTH * merkle.HASH_BYTES:
                 raise VerificationError("TILE_INVALID", "a stored tile is shorter than the log's size says")
