@@ -28,6 +28,7 @@ from contracts.models import Contract, Grant, Lease, Meter, MeterDay, Reservatio
 from contracts.policies import check_effective
 from contracts.states import GrantState, ReservationState
 from exchange.kernel import identifiers
+from exchange.kernel.errors import DomainError
 from ledger import actions as ledger
 from ledger.models import ChainRecordState
 from ledger.proofs import canonical
@@ -155,8 +156,12 @@ def close_overdue(*, now: datetime | None = None) -> int:
     )
     closed = 0
     for lease in overdue.select_related("reservation")[:_BATCH]:
-        close(lease, now=now)
-        closed += 1
+        try:
+            close(lease, now=now)
+        except DomainError as error:  # the next ones must not wait for it
+            logger.warning("lease %d did not close: %s", lease.pk, error.code)
+        else:
+            closed += 1
     return closed
 
 

@@ -17,7 +17,8 @@ from exchange.members.models import Membership, Organization, SigningKey
 from exchange.members.permissions import Permission, has_permission
 from ledger import publication
 from ledger.actions import chain_alarms
-from ledger.models import AnchorAttempt, ChainRecord, Log, Pending
+from ledger.actions.log import HELD_BY_WITNESS
+from ledger.models import AnchorAttempt, ChainRecord, Log, Pending, Witness
 from listings.models import Product
 from listings.states import ProductState
 
@@ -116,6 +117,8 @@ def alarms() -> list[str]:
     log = Log.objects.current()
     if log is not None and log.alarm:
         found.append(log.alarm)
+    if Witness.objects.filter(withdrawn_at=None, trouble=HELD_BY_WITNESS).exists():
+        found.append(HELD_BY_WITNESS)
     return found + [alarm.value for alarm in chain_alarms.chain_alarms(now=timezone.now())]
 
 

@@ -57,6 +57,12 @@ class KeyTaken(DomainError):
     code = "KEY_TAKEN"
 
 
+class KeyChangesTooMany(DomainError):
+    """The organisation changes its keys more often than anybody needs."""
+
+    code = "KEY_CHANGES_TOO_MANY"
+
+
 class KeyRotationMissing(DomainError):
     """A key in force would be replaced without its own signature."""
 

@@ -37,6 +37,7 @@ CHINESE: Mapping[str, str] = {
     "REASON_MISSING": "该决定须写明理由，供对方阅读。",
     "KEY_CARD_INVALID": "公钥卡无效。请用 hengshu keys show --json 重新生成并原样提交。",
     "KEY_TAKEN": "卡上的密钥已登记过；密钥不得重复使用。请用 hengshu keys new 生成新的密钥。",
+    "KEY_CHANGES_TOO_MANY": "本机构近期登记的新密钥过多。请继续使用现有密钥，或联系交易所。",
     "KEY_ROTATION_MISSING": "更换在用密钥须有新旧密钥共签的轮换书（hengshu keys rotate）；遗失的旧密钥先由交易所撤销。",
     "KEY_ROTATION_INVALID": "轮换书无效：须由新旧密钥共同签署。请用 hengshu keys rotate 重新生成并原样提交。",
     "KEY_REVOCATION_INVALID": "撤销书无效：须由该密钥、另一把在用密钥或交易所签署。请用 hengshu keys revoke 重新生成。",

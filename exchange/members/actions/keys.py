@@ -1,7 +1,7 @@
 """The registry of public keys: brought on a signed card, in force for an interval, never used twice."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -9,7 +9,14 @@ from django.utils import timezone
 
 from compute.protocol import documents, key_documents, shapes
 from exchange.kernel.errors import DomainError
-from exchange.members.errors import KeyCardInvalid, KeyMissing, KeyRotationInvalid, KeyRotationMissing, KeyTaken
+from exchange.members.errors import (
+    KeyCardInvalid,
+    KeyChangesTooMany,
+    KeyMissing,
+    KeyRotationInvalid,
+    KeyRotationMissing,
+    KeyTaken,
+)
 from exchange.members.models import Organization, SigningKey
 from exchange.members.states import KeyPurpose
 from ledger import actions as ledger
@@ -21,6 +28,9 @@ _MEMBERS = {
     KeyPurpose.CHAIN: "chain_address",
     KeyPurpose.SEALING: "sealing_key",
 }
+
+MAX_NEW_KEYS = 60  # twenty whole cards
+PACE_PERIOD = timedelta(days=30)
 
 
 @transaction.atomic
@@ -35,6 +45,7 @@ def register(*, organization: Organization, card: Mapping[str, Any]) -> list[Sig
         KeyCardInvalid: not a key card, or not signed by the key it names.
         KeyRotationMissing: the card would replace a key in force.
         KeyTaken: one of its keys was in the registry before, here or elsewhere.
+        KeyChangesTooMany: more new keys than anybody needs.
     Idempotent: the card whose keys are in force changes nothing.
     """
     checked = _check_card(card)
@@ -57,6 +68,7 @@ def rotate(*, organization: Organization, document: Mapping[str, Any]) -> list[S
     Raises:
         KeyRotationInvalid: not a signed rotation of this organisation, or of keys that are not in force.
         KeyTaken: a new key was in the registry before, here or elsewhere.
+        KeyChangesTooMany: more new keys than anybody needs.
     Idempotent: a rotation that has been carried out changes nothing.
     """
     rotation = _check_rotation(organization, document)
@@ -158,6 +170,8 @@ def _put(
 ) -> list[SigningKey]:
     now = timezone.now()
     result = []
+    if any(purpose not in in_force or in_force[purpose].value != card[member] for purpose, member in _MEMBERS.items()):
+        _check_pace(organization, now)
     for purpose, member in _MEMBERS.items():
         old = in_force.get(purpose)
         if old is not None and old.value == card[member]:
@@ -178,6 +192,16 @@ def _put(
             )
         result.append(key)
     return result
+
+
+def _check_pace(organization: Organization, now: datetime) -> None:
+    """Every withdrawn key stays in everybody's trust policy for ever: nobody may fill it by changing keys for fun."""
+    recent = SigningKey.objects.filter(organization=organization, valid_from__gt=now - PACE_PERIOD).count()
+    if recent >= MAX_NEW_KEYS:
+        raise KeyChangesTooMany(
+            f"The organisation has registered {recent} keys within {PACE_PERIOD.days} days; keep the present ones, or"
+            " ask the exchange what is going on."
+        )
 
 
 def _add(organization: Organization, purpose: KeyPurpose, card: dict[str, Any], now: datetime) -> SigningKey:

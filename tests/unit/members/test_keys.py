@@ -3,10 +3,17 @@
 import pytest
 import time_machine
 from django.db import transaction
+from django.utils import timezone
 
 from compute.protocol import key_documents, keyfiles
 from exchange.members.actions import key_revocations, keys
-from exchange.members.errors import KeyCardInvalid, KeyRotationInvalid, KeyRotationMissing, KeyTaken
+from exchange.members.errors import (
+    KeyCardInvalid,
+    KeyChangesTooMany,
+    KeyRotationInvalid,
+    KeyRotationMissing,
+    KeyTaken,
+)
 from exchange.members.models import SigningKey
 from exchange.members.states import KeyPurpose
 from ledger import actions as ledger
@@ -33,6 +40,22 @@ def test_the_same_card_again_changes_nothing():
 
     assert keys.register(organization=organization, card=card) == keys.register(organization=organization, card=card)
     assert SigningKey.objects.count() == 3
+
+
+def test_nobody_changes_keys_for_fun(monkeypatch):
+    """Every withdrawn key stays in everybody's policy: at most so many new ones, and the present card still counts."""
+    monkeypatch.setattr(keys, "MAX_NEW_KEYS", 3)
+    organization = members.organization()
+    card = keyfiles.generate("a").card(created=members.CREATED)
+    keys.register(organization=organization, card=card)
+    SigningKey.objects.update(revoked_at=timezone.now(), revoked_reason="lost")
+    another = keyfiles.generate("b").card(created=members.CREATED)
+
+    with pytest.raises(KeyChangesTooMany):
+        keys.register(organization=organization, card=another)
+
+    SigningKey.objects.update(valid_from=timezone.now() - keys.PACE_PERIOD)
+    assert len(keys.register(organization=organization, card=another)) == 3
 
 
 @pytest.mark.parametrize("member", ["name", "document_key", "chain_address", "sealing_key"])
