@@ -13,6 +13,8 @@ from urllib3.exceptions import HTTPError
 from web3 import HTTPProvider
 
 from ledger.backends.base import ChainUnreachable
+from ledger.proofs import canonical
+from ledger.proofs.errors import VerificationError
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024  # events of many blocks; everything else is far smaller
 _CHUNK_BYTES = 64 * 1024
@@ -39,8 +41,10 @@ class BoundedProvider(HTTPProvider):
             ChainUnreachable: there is none in time, or it is none.
         """
         try:
-            answer = json.loads(self._post(self.encode_rpc_request(method, params)))
-        except (requests.RequestException, HTTPError, OSError, ValueError, RecursionError) as error:
+            body = self._post(self.encode_rpc_request(method, params))
+            canonical.check_depth(body)  # web3's cryptography raises the recursion limit beyond what a stack holds
+            answer = json.loads(body)
+        except (VerificationError, requests.RequestException, HTTPError, OSError, ValueError, RecursionError) as error:
             raise _silent() from error
         if not isinstance(answer, dict) or not _is_error_or_result(answer):
             raise _silent()

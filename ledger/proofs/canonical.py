@@ -69,7 +69,7 @@ def parse_canonical(data: bytes, *, max_bytes: int = 4 * 1024 * 1024) -> Any:
 def _parse(data: bytes, *, max_bytes: int) -> tuple[Any, bool]:
     if len(data) > max_bytes:
         raise VerificationError("JSON_TOO_LARGE", f"the document is larger than {max_bytes} bytes")
-    _check_depth(data)
+    check_depth(data)
     try:
         value = json.loads(
             data.decode("utf-8"),
@@ -84,8 +84,12 @@ def _parse(data: bytes, *, max_bytes: int) -> tuple[Any, bool]:
     return value, _check_value(value, depth=0, floats=False)
 
 
-def _check_depth(data: bytes) -> None:
-    """Refuse deep nesting before the reader sees it: its recursion ends the process where the limit was raised."""
+def check_depth(data: bytes) -> None:
+    """Refuse deep nesting before the reader sees it: its recursion ends the process where the limit was raised.
+
+    Raises:
+        VerificationError: `JSON_INVALID`.
+    """
     if data.count(b"[") + data.count(b"{") <= _MAX_DEPTH:
         return
     depth = 0

@@ -50,6 +50,7 @@ NO_JSON_RPC = {
     "an error without words": b'{"jsonrpc": "2.0", "id": 1, "error": {"code": 3}}',
     "an error with a list of words": b'{"jsonrpc": "2.0", "id": 1, "error": {"code": 3, "message": ["x"]}}',
     "depth": b"[" * 50_000 + b"]" * 50_000,
+    "depth beyond the stack": b"[" * 4_000_000,
     "a number of many digits": b'{"jsonrpc": "2.0", "id": 1, "result": ' + b"9" * 5_000 + b"}",
 }
 WRONG_RESULTS = [
