@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.faults.verdicts import SCENARIOS, SISTERS, Broken, Case, Outcome, Scenario, Skip, Table
 
+PROGRESS = 30  # cases between two lines about how far it is
 TARGETS = {"ledger": ("crashes", "endpoints", "chains", "restores", "edits", "views", "outages")}
 
 
@@ -42,16 +43,19 @@ def _whole(options: argparse.Namespace, arguments: list[str]) -> int:
     jobs = max(1, options.jobs)
     parts = [subprocess.Popen([*command, f"{n}/{jobs}"], stdout=subprocess.PIPE, text=True) for n in range(jobs)]
     table = Table(options.target, sisters=options.sisters)
-    broken_parts = 0
+    died = []
     for part in parts:
         for line in part.stdout or ():
             with suppress(ValueError, KeyError):
                 table.cases.append(_read(json.loads(line)))
-        broken_parts += part.wait() != 0
+        if code := part.wait():
+            died.append(code)
     table.cases.sort(key=lambda case: (_order(case), case.seed))
     _say("\n".join(table.lines()))
     summary = {**table.summary(), "seconds": round(time.monotonic() - began)}
-    summary["ok"] = summary["ok"] and not broken_parts
+    if died:
+        _say(f"processes that ran cases ended with {died}; the cases behind were not run")
+    summary["ok"] = summary["ok"] and not died
     _say(json.dumps(summary))
     return 0 if summary["ok"] else 1
 
@@ -82,7 +86,9 @@ def _part(options: argparse.Namespace, seeds: list[int]) -> int:
         return 2
     share, of = (int(number) for number in options.part.split("/"))
     cases = [(one, seed) for one in chosen for seed in seeds]
-    for one, seed in cases[share::of]:
+    for number, (one, seed) in enumerate(cases[share::of]):
+        if not number % PROGRESS:
+            sys.stderr.write(f"process {share + 1} of {of}: {number} of {len(cases[share::of])} cases\n")
         _say(json.dumps(run(one, seed).as_json()))
     return 0
 

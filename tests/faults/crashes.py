@@ -100,7 +100,7 @@ def three_workers_without_a_lock(world: "World") -> Verdict:
     """Three anchoring workers that do not see each other's lock, all past the look at the chain before any sends."""
     _standing(world)
     world.grow(world.some())
-    moment = world.rng.choice(["anchor.before_persist", "anchor.persisted"])
+    moment = world.rng.choice(["anchor.before_persist", "anchor.before_send"])
     workers = [_stopped(world, _lockless_pass, at=moment) for _ in range(3)]
     world.rng.shuffle(workers)
     victim = world.rng.randrange(4)

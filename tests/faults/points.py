@@ -26,6 +26,7 @@ POINTS = {
     "log.remembered": Point("ledger.actions.log:remember", after=True),  # in the file, not in the database
     "anchor.before_persist": Point("ledger.actions.anchoring:_persist", after=False),  # signed, not saved
     "anchor.persisted": Point("ledger.actions.anchoring:_persist", after=True),  # saved, not sent
+    "anchor.before_send": Point("ledger.backends.evm:EVMBackend.send", after=False),  # saved, by whomever; about to go
     "anchor.sent": Point("ledger.backends.evm:EVMBackend.send", after=True),  # sent, not noted
 }
 

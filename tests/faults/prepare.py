@@ -1,5 +1,6 @@
 """What must be there before Django is: throw-away servers, settings, tables."""
 
+import logging
 import os
 from importlib import import_module
 
@@ -8,7 +9,7 @@ def prepare() -> None:
     """Start the servers of this process, set Django up and make the tables; once."""
     for variable in ("DATABASE_URL", "REDIS_URL", "CHAIN_RPC_URL"):
         os.environ.pop(variable, None)  # never a server that somebody uses
-    os.environ |= {"LOG_LEVEL": "CRITICAL", "DJANGO_SETTINGS_MODULE": "exchange.settings"}
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "exchange.settings"}
     import_module("tests.services")  # starts PostgreSQL and Valkey, and names them in the environment
 
     import django
@@ -18,6 +19,7 @@ def prepare() -> None:
     django.setup()
     call_command("migrate", interactive=False, verbosity=0)
     connections.close_all()
+    logging.disable(logging.CRITICAL)  # alarms are what is being provoked
 
     from ledger import schedule
 

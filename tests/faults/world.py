@@ -51,7 +51,9 @@ class Anvil:
         """Args: born: the genesis block's time in Unix seconds, now by default; two of one second are the same."""
         self.port = supervisor.free_ports(1, start=20_000 + os.getpid() * 7 % 20_000)[0]
         command = embedded.anvil_command(port=self.port, state=None)
-        self._process = subprocess.Popen([*command, "--timestamp", str(born or int(time.time()))])
+        self._process = subprocess.Popen(
+            [*command, "--timestamp", str(born or int(time.time()))], stdout=subprocess.DEVNULL
+        )
         ready, until = supervisor.port_answers(self.port), time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < until:
             with suppress(OSError):
@@ -74,6 +76,7 @@ class Worker:
 
     def __init__(self, work: Callable[[], Any], *, at: str, nth: int) -> None:
         connections.close_all()
+        self._ended = False
         told, self._tell = os.pipe()
         self._heard, hears = os.pipe()
         self.pid = os.fork()
@@ -101,7 +104,7 @@ class Worker:
         return os.read(self._heard, 4) == b"here"
 
     def go_on(self) -> None:
-        os.close(self._tell)
+        os.write(self._tell, b"!")
 
     def kill(self) -> None:
         """kill -9: no handler, no rollback of its own, no goodbye to the database."""
@@ -111,8 +114,16 @@ class Worker:
     def end(self) -> int:
         """Wait for the end; returns the exit code, negative for a signal."""
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self._ended = True
         os.close(self._heard)
         return code
+
+    def put_away(self) -> None:
+        """End it if the case went wrong before it was its turn."""
+        if not self._ended:
+            self.kill()
+        with suppress(OSError):
+            os.close(self._tell)
 
 
 def _wait(told: int, hears: int) -> None:
@@ -222,7 +233,9 @@ class World:
         raise Broken(f"not settled after {PASSES} passes: {anchor_pass()}")
 
     def worker(self, work: Callable[[], Any], *, at: str = "", nth: int = 1) -> Worker:
-        return Worker(work, at=at, nth=nth)
+        made = Worker(work, at=at, nth=nth)
+        self.closing.callback(made.put_away)
+        return made
 
     def findings(self) -> list[str]:
         """What `verify_ledger` finds in the log and against the chain, as codes and places."""
