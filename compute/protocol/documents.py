@@ -28,7 +28,6 @@ from compute.protocol.layouts import (
     REVOCATION,
     SHAPES,
     TRANSPORT,
-    TRUST_POLICY,
     VERBS,
 )
 from compute.protocol.shapes import DocumentInvalid, refuse
@@ -52,7 +51,6 @@ __all__ = [  # the type names and limits are used by this module's name
     "REQUEST",
     "REVOCATION",
     "TRANSPORT",
-    "TRUST_POLICY",
     "VERBS",
     "Document",
     "DocumentInvalid",
@@ -69,7 +67,6 @@ __all__ = [  # the type names and limits are used by this module's name
     "check_receipt_bundle",
     "check_request",
     "check_revocation",
-    "check_trust_policy",
     "consent",
     "execution_report",
     "job",
@@ -80,7 +77,6 @@ __all__ = [  # the type names and limits are used by this module's name
     "receipt_bundle",
     "request",
     "revocation",
-    "trust_policy",
 ]
 
 Document = dict[str, Any]
@@ -344,21 +340,6 @@ def receipt_bundle(
     return document
 
 
-def trust_policy(
-    *, exchange_document_key: str, log_origin: str, log_key: str, chain: Mapping[str, Any] | None
-) -> Document:
-    """What a member keeps to verify everything offline."""
-    document = {
-        "type": TRUST_POLICY,
-        "exchange_document_key": exchange_document_key,
-        "log_origin": log_origin,
-        "log_key": log_key,
-        "chain": None if chain is None else dict(chain),
-    }
-    check_trust_policy(document)
-    return document
-
-
 # --- validators: raise DocumentInvalid (or an error of operations) and return None ------------------------
 
 
@@ -441,11 +422,6 @@ def check_entry_proof(proof: Any) -> None:
     ENTRY_PROOF(proof, "entry")
     if not isinstance(proof["payload"], dict):
         raise refuse("entry.payload", "must be an object")
-
-
-def check_trust_policy(document: Any) -> None:
-    """Check the shape of a trust policy."""
-    _check(document, TRUST_POLICY)
 
 
 def parse(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Document:

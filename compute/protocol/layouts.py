@@ -17,7 +17,6 @@ EXECUTION_REPORT = "hengshu/execution-report/v1"
 REVOCATION = "hengshu/revocation/v1"
 NODE_MESSAGE = "hengshu/node-message/v1"
 RECEIPT_BUNDLE = "hengshu/receipt-bundle/v1"
-TRUST_POLICY = "hengshu/trust-policy/v1"
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 MAX_BUNDLE_BYTES = 4 * 1024 * 1024
@@ -226,12 +225,6 @@ SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
                 "currency": shapes.choice("CNY"),
             }
         ),
-    },
-    TRUST_POLICY: {
-        "exchange_document_key": shapes.document_key,
-        "log_origin": shapes.text(1, 200),
-        "log_key": shapes.text(1, 400),
-        "chain": shapes.optional(shapes.members({"chain_id": shapes.integer(1), "contract_address": shapes.ADDRESS})),
     },
 }
 

@@ -15,6 +15,7 @@ from compute.node import cli
 from compute.node.store import Store
 from compute.protocol import documents, keyfiles
 from exchange.kernel.identifiers import make_urn, new_ulid
+from ledger.proofs import policies
 from tests.factories.node import NOW, ORIGIN, SCHEMA, World
 from tests.fakes.exchange import FakeExchange
 
@@ -40,10 +41,10 @@ def world(tmp_path: Path) -> World:
 def initialise(world: World, capsys: pytest.CaptureFixture[str], *, url: str = "http://127.0.0.1:9") -> Path:
     home = world.directory / "home"
     keyfiles.save(world.keys["fund-a"], world.directory / "a.key.json")
-    policy = documents.trust_policy(
-        exchange_document_key=world.exchange.document_key, log_origin=ORIGIN, log_key=world.log_key, chain=None
+    policy = policies.single(
+        exchange_document_key=world.exchange.document_key, log_origin=ORIGIN, log_key=world.log_key
     )
-    (world.directory / "policy.json").write_text(json.dumps(policy))
+    (world.directory / "policy.json").write_text(json.dumps(policy.document()))
     arguments = ["--home", str(home), "--json", "init", "--name", "fund-a", "--organization", world.orgs["fund-a"]]
     arguments += ["--key", str(world.directory / "a.key.json"), "--exchange", url]
     arguments += ["--policy", str(world.directory / "policy.json"), "--poll-milliseconds", "50"]

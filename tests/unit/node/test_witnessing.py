@@ -17,8 +17,8 @@ from compute.node import cli, service, witnessing
 from compute.node import config as configuration
 from compute.node.errors import ConfigInvalid
 from compute.node.store import Store
-from compute.protocol import documents, keyfiles
-from ledger.proofs import notes
+from compute.protocol import keyfiles
+from ledger.proofs import notes, policies
 from ledger.witness.client import WitnessClient
 from ledger.witness.errors import WitnessRefused
 from tests.factories.node import ORIGIN, World
@@ -47,10 +47,8 @@ def home(world: World, log: SmallLog, capsys: pytest.CaptureFixture[str]) -> Pat
 def initialise(world: World, log: SmallLog, capsys: pytest.CaptureFixture[str], *, url: str) -> Path:
     home = world.directory / "home"
     keyfiles.save(world.keys["fund-a"], world.directory / "a.key.json")
-    policy = documents.trust_policy(
-        exchange_document_key=world.exchange.document_key, log_origin=ORIGIN, log_key=log.vkey, chain=None
-    )
-    (world.directory / "policy.json").write_text(json.dumps(policy))
+    policy = policies.single(exchange_document_key=world.exchange.document_key, log_origin=ORIGIN, log_key=log.vkey)
+    (world.directory / "policy.json").write_text(json.dumps(policy.document()))
     arguments = ["--home", str(home), "--json", "init", "--name", "fund-a", "--organization", world.orgs["fund-a"]]
     arguments += ["--key", str(world.directory / "a.key.json"), "--exchange", url]
     arguments += ["--policy", str(world.directory / "policy.json"), "--poll-milliseconds", "50"]

@@ -12,7 +12,7 @@ from compute.protocol import codes, documents, operations, terms
 from compute.protocol.documents import DocumentInvalid
 from compute.protocol.operations import ParametersOutOfTerms
 from exchange.kernel.identifiers import make_urn, new_ulid
-from tests.factories.node import NOW, ORIGIN, World
+from tests.factories.node import NOW, World
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\n" + base64.b64encode(bytes(300)).decode() + "\n-----END CERTIFICATE-----\n"
 
@@ -89,12 +89,6 @@ def genuine(world: World) -> dict[str, tuple[dict[str, Any], Callable[[Any], Non
         nonce="0" * 32,
         body={},
     )
-    policy = documents.trust_policy(
-        exchange_document_key=world.exchange.document_key,
-        log_origin=ORIGIN,
-        log_key=world.log_key,
-        chain={"chain_id": 31337, "contract_address": "0x" + "1" * 40},
-    )
     return {
         "key_card": (world.keys["bank"].card(created="2026-11-21T05:30:00Z"), documents.check_key_card),
         "contract": (contract, terms.check),
@@ -107,7 +101,6 @@ def genuine(world: World) -> dict[str, tuple[dict[str, Any], Callable[[Any], Non
         "revocation": (revocation, documents.check_revocation),
         "node_message": (message, documents.check_node_message),
         "bundle": (bundle, documents.check_receipt_bundle),
-        "policy": (policy, documents.check_trust_policy),
     }
 
 
@@ -123,7 +116,6 @@ NAMES = [
     "revocation",
     "node_message",
     "bundle",
-    "policy",
 ]
 
 
