@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from importlib import import_module
 
 
@@ -22,8 +23,10 @@ def prepare() -> None:
     logging.disable(logging.CRITICAL)  # alarms are what is being provoked
 
     from ledger import schedule
+    from ledger.actions import deployments
 
     schedule.seal_later = _nobody_waits  # scenarios seal when it is time
+    deployments._pause = lambda: time.sleep(0.02)  # anvil mines a moment after it has taken a transaction
 
 
 def _nobody_waits() -> None:
