@@ -257,13 +257,14 @@ def genuine(traced):
     return ask(done.ref, world.buyer)[1], done
 
 
-@pytest.mark.parametrize("number", range(len(TAMPERED)))
-def test_each_part_that_is_changed_fails_its_own_step(genuine, number):
-    kind, change = TAMPERED[number]
-    body, done = copy.deepcopy(genuine[0]), genuine[1]
-    change(of_kind(body, kind), body)
+def test_each_part_that_is_changed_fails_its_own_step(genuine):
+    """One world for all: it takes a second to make, and only its copy is changed."""
+    for number, (kind, change) in enumerate(TAMPERED):
+        body, done = copy.deepcopy(genuine[0]), genuine[1]
+        change(of_kind(body, kind), body)
 
-    assert statuses(judged(body, done)).get(kind) == FAIL or kind in codes(judged(body, done))
+        judge = judged(body, done)
+        assert statuses(judge).get(kind) == FAIL or kind in codes(judge), (number, kind)
 
 
 def test_a_genuine_entry_of_another_kind_or_run_is_not_taken_for_the_right_one(genuine):
@@ -294,13 +295,13 @@ def test_what_a_withdrawn_key_signed_too_late_fails(genuine):
     assert "KEY_REVOKED" in codes(Judge(body, policy=withdrawn))["release"]
 
 
-@pytest.mark.parametrize("kind", ["contract", "request", "consent", "authorization", "run", "result", "charge"])
-def test_a_step_that_is_left_out_is_missed(genuine, kind):
-    body, done = copy.deepcopy(genuine[0]), genuine[1]
-    body["steps"].remove(of_kind(body, kind))
+def test_a_step_that_is_left_out_is_missed(genuine):
+    for kind in ("contract", "request", "consent", "authorization", "run", "result", "charge"):
+        body, done = copy.deepcopy(genuine[0]), genuine[1]
+        body["steps"].remove(of_kind(body, kind))
 
-    judge = judged(body, done)
-    assert kind in judge.missing() or FAIL in statuses(judge).values()
+        judge = judged(body, done)
+        assert kind in judge.missing() or FAIL in statuses(judge).values(), kind
 
 
 def test_a_checkpoint_of_another_log_key_fails_every_entry(genuine):
