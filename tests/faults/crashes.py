@@ -3,12 +3,14 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db import IntegrityError
 from django.utils import timezone
 from eth_account import Account
 
 from ledger import actions as ledger
 from ledger import keys
 from ledger.actions import anchoring, log
+from ledger.errors import SignedCheckpointMissing
 from ledger.models import AnchorAttempt, Log
 from tests.faults import outside
 from tests.faults.verdicts import Broken, Verdict, healed, scenario, sister
@@ -183,7 +185,10 @@ def crash_mid_batch_without_a_transaction(world: "World") -> Verdict:
     _standing(world)
     world.record(world.some())
     _stopped(world, _seal_step_by_step, at="log.leaves_written").kill()
-    return _whole_again(world)
+    try:
+        return _whole_again(world)
+    except IntegrityError as error:
+        raise Broken("the log cannot go on: the next place is taken") from error
 
 
 def _seal_step_by_step() -> None:
@@ -216,6 +221,8 @@ def crash_between_file_and_commit_without_the_file(world: "World") -> Verdict:
     try:
         ledger.seal()
         world.settle()
+    except SignedCheckpointMissing as refusal:
+        raise Broken(f"the log cannot go on: {refusal.code}") from refusal
     finally:
         log.remember = remember
     if world.remembered() == before:
