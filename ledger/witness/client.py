@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ledger.proofs import checkpoints, cosignatures, notes
+from ledger.proofs import canonical, checkpoints, cosignatures, notes
 from ledger.proofs.errors import VerificationError
 from ledger.witness import rules
 from ledger.witness.errors import WitnessAhead, WitnessRefused, WitnessUnavailable
@@ -162,8 +162,9 @@ class WitnessClient:
         """
         answer = self._monitoring.ask("GET", "/status", body=None, seconds=self.timeout_seconds)
         try:
+            canonical.check_depth(answer.body)  # a library may have raised the recursion limit beyond the stack
             found = json.loads(answer.body) if answer.status == 200 else None
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, VerificationError):
             found = None
         if not isinstance(found, dict) or found.get("type") != rules.STATUS_TYPE:
             raise _not_an_answer(answer.status)
