@@ -5,6 +5,7 @@ ONCE ?=
 INPUT ?=
 MAPPING ?=
 BENCH ?=
+WORKERS ?= 2
 FAULTS ?= ledger
 SEEDS ?= 20
 SEED ?=
@@ -34,8 +35,8 @@ status:  ## What is running
 reset: down  ## Stop, and forget the demo's databases, keys and chain
 	@$(BIN)/python -m exchange.runner reset
 
-test: setup-test  ## Every test, on servers of its own
-	@$(BIN)/python -m pytest
+test: setup-test  ## Every test, on servers of its own, by as many workers as WORKERS says
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 check: setup-test  ## Format, lint, types, layers, migrations, API description, translations
 	@scripts/check

@@ -3,18 +3,39 @@
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pgtrigger
 import pytest
 from django.test import TransactionTestCase
 
 from exchange.runner import embedded, supervisor
+from tests.services import worker_number
+
+_PLACES = {name: place for place, name in enumerate(("functional", "faults", "concurrency", "integration", "solidity"))}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give whole files to workers, and all tests of the running exchange to one: it is started once.
+
+    The directories that take longest come first, so that no worker is left alone with them at the end.
+    """
+    root = Path(__file__).parent
+
+    def group(item: pytest.Item) -> tuple[int, str]:
+        place = item.path.relative_to(root)
+        folder = next((part for part in place.parts if part in _PLACES), None)
+        return (_PLACES.get(folder or "", len(_PLACES)), "functional" if folder == "functional" else str(place))
+
+    items.sort(key=group)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)[1]))
 
 
 @pytest.fixture(scope="session")
 def chain_rpc() -> Iterator[str]:
     """A fresh anvil chain on loopback for this test run; yields its RPC address."""
-    port = supervisor.free_ports(1, start=28545)[0]
+    port = supervisor.free_ports(1, start=28545 + 100 * worker_number())[0]
     process = subprocess.Popen(embedded.anvil_command(port=port, state=None))
     ready = supervisor.port_answers(port)
     try:

@@ -2,6 +2,9 @@
 
 `DATABASE_URL` and `REDIS_URL`, where set, replace them. anvil is started by the fixture `chain_rpc`
 in tests/conftest.py, only where a test asks for it.
+
+With several workers (pytest-xdist) the first process starts the servers for all of them. Each worker has a
+database of its own in the one PostgreSQL (pytest-django names it), and a numbered one in the one Valkey.
 """
 
 import atexit
@@ -47,6 +50,11 @@ def _stop(process: subprocess.Popen) -> None:
             process.kill()
 
 
+def worker_number() -> int:
+    """Which of pytest-xdist's workers this process is, from 1; 0 where there are none."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw-1").removeprefix("gw")) + 1
+
+
 def _start_services() -> None:
     directory = Path(tempfile.mkdtemp(prefix="hengshu-test-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
@@ -65,6 +73,8 @@ def _start_services() -> None:
         process = _start(embedded.valkey_command(directory / "valkey"), directory / "valkey.log")
         _wait_for_socket(directory / "valkey" / "valkey.sock", process)
         os.environ["REDIS_URL"] = embedded.valkey_url(directory / "valkey")
+    if worker_number():
+        os.environ["REDIS_URL"] += f"{'&' if '?' in os.environ['REDIS_URL'] else '?'}db={worker_number()}"
 
 
 _start_services()

@@ -225,13 +225,15 @@ def test_a_revocation_does_not_wait_behind_a_stuck_grant(chain_rpc, provider, se
     _pass_until_idle(chain)
     grant_id = grants.grant_id(grantor=provider.chain_address, terms_digest=TERMS)
     settings.CHAIN_MAX_GAS_PRICE_GWEI = 1
+    rpc("anvil_setNextBlockBaseFeePerGas", [hex(10**8)])  # what ran on this chain before may have left it above the cap
+    rpc("evm_mine", [])
     rpc("evm_setAutomine", [False])
     try:
-        # A grant at a price that no block takes: anvil keeps it in its pool, and its nonce with it.
-        rpc("anvil_setNextBlockBaseFeePerGas", [hex(900 * 10**9)])
+        # A grant at a price that no later block takes: anvil keeps it in its pool, and its nonce with it.
         stuck = signed_grant(provider, deployment, terms_digest="ee" * 32)
         ledger.submit_chain_record(kind="grant", key="stuck", payload=stuck)
         ledger.send_chain_records(backend=chain)
+        assert ledger.chain_record("stuck").state == ChainRecordState.SENT
         settings.CHAIN_MAX_GAS_PRICE_GWEI = 5000
         revocation = signed_revocation(provider, deployment, grant_id)
         ledger.submit_chain_record(kind="revoke", key="revoke", payload=revocation)
