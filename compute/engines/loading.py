@@ -4,8 +4,9 @@ The file is the node's own canonical `data.csv`, checked when it was added and a
 commitment at admission; still, a cell that is not what the schema declares ends the run.
 """
 
+import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from compute.engines.base import Table
 from compute.engines.errors import EngineRefused
 from compute.engines.metadata import ColumnMeta, DatasetMeta
 
-_CHUNK_ROWS = 1_000_000  # bounds the memory that text takes; a block number and eight values are 72 bytes a row
+CHUNK_ROWS = 1_000_000  # bounds the memory that text takes; a block number and eight values are 72 bytes a row
 
 
 def load_meta(directory: Path) -> DatasetMeta:
@@ -25,8 +26,36 @@ def load_meta(directory: Path) -> DatasetMeta:
     return metadata.from_schema(json.loads((directory / "schema.json").read_text(encoding="utf-8")))
 
 
-def load_table(directory: Path, meta: DatasetMeta, *, values: Sequence[str], blocks: bool, ids: bool) -> Table:
-    """Load the named value columns and, as asked, block numbers and identifiers.
+def records(directory: Path, meta: DatasetMeta, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the text cells of the named columns, row by row in stored order, in bounded memory.
+
+    Cells are canonical: integers without leading zeros, decimals with exactly `scale` digits.
+
+    Raises:
+        EngineRefused: COLUMN_UNKNOWN, or ENGINE_ERROR for a file that does not hold what its schema says.
+    """
+    for name in columns:
+        meta.column(name)
+    try:
+        with (directory / "data.csv").open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            header = next(rows)
+            places = [header.index(name) for name in columns]
+            for row in rows:
+                if len(row) != len(header):
+                    raise _damaged()
+                yield tuple(row[place] for place in places)
+    except (OSError, ValueError, StopIteration, csv.Error):
+        raise _damaged() from None
+
+
+def chunks(
+    directory: Path, meta: DatasetMeta, *, values: Sequence[str], blocks: bool, ids: bool = False
+) -> Iterator[Table]:
+    """Yield the named value columns and, as asked, block numbers and identifiers, some rows at a time.
+
+    Memory is bounded by one chunk (at most a million rows), whatever the dataset holds. Rows come in stored order,
+    so that chunks put one after the other are `load_table`. A dataset has at least one chunk.
 
     Raises:
         EngineRefused: IDENTIFIER_MISSING, VALUE_NOT_NUMERIC, COLUMN_UNKNOWN, or ENGINE_ERROR for a file
@@ -37,9 +66,6 @@ def load_table(directory: Path, meta: DatasetMeta, *, values: Sequence[str], blo
     if ids and meta.id is None:
         raise EngineRefused("IDENTIFIER_MISSING", "The dataset declares no id column; add it with one.")
     wanted = sorted({*values, *(item.name for item in dimensions), *([meta.id] if ids and meta.id else [])})
-    block_parts: list[NDArray[np.int64]] = []
-    value_parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in values}
-    identifiers: list[str] = []
     try:
         with pd.read_csv(
             directory / "data.csv",
@@ -48,22 +74,32 @@ def load_table(directory: Path, meta: DatasetMeta, *, values: Sequence[str], blo
             keep_default_na=False,
             na_filter=False,
             encoding="utf-8",
-            chunksize=_CHUNK_ROWS,
+            chunksize=CHUNK_ROWS,
         ) as reader:
             for chunk in reader:
-                block_parts.append(_blocks(chunk, dimensions))
-                for column in numeric:
-                    value_parts[column.name].append(_scaled(chunk[column.name], column))
-                if ids:
-                    identifiers += chunk[meta.id].tolist()
+                yield Table(
+                    meta=meta,
+                    blocks=_blocks(chunk, dimensions),
+                    values={column.name: _scaled(chunk[column.name], column) for column in numeric},
+                    ids=chunk[meta.id].tolist() if ids else None,
+                )
     except (OSError, ValueError, KeyError, OverflowError):
-        raise EngineRefused("ENGINE_ERROR", "The stored dataset is not what its schema says; add it again.") from None
+        raise _damaged() from None
+
+
+def load_table(directory: Path, meta: DatasetMeta, *, values: Sequence[str], blocks: bool, ids: bool) -> Table:
+    """All chunks as one table; raises as `chunks` does."""
+    parts = list(chunks(directory, meta, values=values, blocks=blocks, ids=ids))
     return Table(
         meta=meta,
-        blocks=np.concatenate(block_parts),
-        values={name: np.concatenate(parts) for name, parts in value_parts.items()},
-        ids=identifiers if ids else None,
+        blocks=np.concatenate([part.blocks for part in parts]),
+        values={name: np.concatenate([part.values[name] for part in parts]) for name in values},
+        ids=[one for part in parts for one in part.ids or ()] if ids else None,
     )
+
+
+def _damaged() -> EngineRefused:
+    return EngineRefused("ENGINE_ERROR", "The stored dataset is not what its schema says; add it again.")
 
 
 def _blocks(chunk: "pd.DataFrame", dimensions: Sequence[ColumnMeta]) -> NDArray[np.int64]:
