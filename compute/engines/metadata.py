@@ -10,7 +10,10 @@ from compute.protocol.operations import MINIMUM_GROUP
 
 @dataclass(frozen=True, slots=True)
 class ColumnMeta:
-    """One column; bounds are scaled integers (1.50 at scale 2 is 150)."""
+    """One column; bounds and cuts are scaled integers (1.50 at scale 2 is 150).
+
+    Cuts at 3000 and 6000 make three declared bands: below 3000, from 3000 to below 6000, from 6000.
+    """
 
     name: str
     type: str
@@ -18,6 +21,7 @@ class ColumnMeta:
     scale: int = 0
     minimum: int = 0
     maximum: int = 0
+    cuts: tuple[int, ...] = ()
 
     @property
     def is_numeric(self) -> bool:
@@ -91,4 +95,5 @@ def _column(item: Mapping[str, Any]) -> ColumnMeta:
         scale=int(item.get("scale", 0)),
         minimum=int(item.get("min", 0)),
         maximum=int(item.get("max", 0)),
+        cuts=tuple(int(cut) for cut in item.get("bands", ())),
     )

@@ -1,7 +1,8 @@
 """The same statistics in the clear, computed a second way: what every engine is compared with.
 
-Pure Python over text cells and fractions; shares no arithmetic with the engines. It reads every party's
-rows at one place and is therefore never dispatched: no registry names it.
+Pure Python over text cells and fractions; shares no arithmetic with the engines: a variance is the mean of squared
+distances, a quantile is the person at its place in the sorted row. It reads every party's rows at one place and is
+therefore never dispatched: no registry names it.
 """
 
 import csv
@@ -10,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -33,27 +36,133 @@ def statistics(
         people = _matched(read[0], read[1], parameters["values"], k=max(min_group, _k(*read)))
     else:
         people = [row for item in read for row in _released(item[1], _dimensions(item), max(min_group, _k(item)))]
-    for item in parameters["filters"]:
-        people = [row for row in people if row[item["column"]] in item["in"]]
-    grouped: dict[tuple[str, ...], list[Row]] = defaultdict(list)
-    for row in people:
-        grouped[tuple(row[name] for name in parameters["group_by"])].append(row)
+    grouped = _grouped(people, parameters)
     cells = [
-        {
-            "group": dict(zip(parameters["group_by"], labels, strict=True)),
-            "column": column,
-            **_describe(rows, column, read),
-        }
-        for labels, rows in sorted(grouped.items())
+        {**group, "column": column, **_describe(rows, column, read)}
+        for group, rows in grouped
         for column in parameters["values"]
     ]
-    return {
+    found = {
         "type": RESULT_TYPE,
         "group_by": list(parameters["group_by"]),
         "values": list(parameters["values"]),
         "min_group": min_group,
         "cells": cells,
     }
+    if "measures" in parameters:
+        found["measures"] = _measures(parameters, grouped, read, min_group=min_group)
+    return found
+
+
+def _grouped(people: Sequence[Row], parameters: Mapping[str, Any]) -> list[tuple[dict[str, Any], list[Row]]]:
+    """The people that the filters leave, by group, in order of the group."""
+    for item in parameters["filters"]:
+        people = [row for row in people if row[item["column"]] in item["in"]]
+    grouped: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in people:
+        grouped[tuple(row[name] for name in parameters["group_by"])].append(row)
+    return [
+        ({"group": dict(zip(parameters["group_by"], labels, strict=True))}, rows)
+        for labels, rows in sorted(grouped.items())
+    ]
+
+
+def _measures(
+    parameters: Mapping[str, Any],
+    grouped: Sequence[tuple[dict[str, Any], list[Row]]],
+    read: Sequence[Any],
+    *,
+    min_group: int,
+) -> dict[str, Any]:
+    """Covariance of the groups, histograms and quantile bands of those whose block's histogram is told."""
+    asked = parameters["measures"]
+    found: dict[str, Any] = {}
+    if "covariance" in asked:
+        found["covariance"] = [
+            {**group, "columns": pair, "count": len(rows), "covariance": _write(_covariance(rows, *pair), 6)}
+            for group, rows in grouped
+            for pair in asked["covariance"]
+        ]
+    told = {
+        name: _grouped([row for item in read for row in _told(item, name, max(min_group, _k(item)))], parameters)
+        for name in {*asked.get("histogram", []), *(item["column"] for item in asked.get("quantile_bands", []))}
+    }
+    bands = {name: _bands(name, read) for name in told}
+    order = [group["group"] for group, _ in grouped]
+    if "histogram" in asked:
+        found["histogram"] = [
+            {**group, "column": name, **_histogram([row[name] for row in rows], bands[name])}
+            for place in order
+            for name in asked["histogram"]
+            for group, rows in told[name]
+            if group["group"] == place
+        ]
+    if "quantile_bands" in asked:
+        found["quantile_bands"] = [
+            {
+                **group,
+                "column": item["column"],
+                "probability": probability,
+                "told": len(rows),
+                **_named(_band(_quantile([row[item["column"]] for row in rows], probability), bands[item["column"]])),
+            }
+            for place in order
+            for item in asked["quantile_bands"]
+            for group, rows in told[item["column"]]
+            if group["group"] == place
+            for probability in item["probabilities"]
+        ]
+    return found
+
+
+def _told(item: tuple[dict[str, Any], list[Row]], name: str, k: int) -> list[Row]:
+    """Everybody in the released blocks that have at least two bands with somebody, and k or more in each of those."""
+    bands = _bands(name, [item])
+    blocks: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in _released(item[1], _dimensions(item), k):
+        blocks[tuple(row[dimension] for dimension in _dimensions(item))].append(row)
+    found = []
+    for rows in blocks.values():
+        taken = [_band(Fraction(row[name]), bands) for row in rows]
+        if len(set(taken)) > 1 and all(taken.count(band) >= k for band in set(taken)):
+            found += rows
+    return found
+
+
+def _bands(name: str, read: Sequence[tuple[dict[str, Any], list[Row]]]) -> list[tuple[Fraction, Fraction, int]]:
+    """Start, end and decimals of each declared band; the outer ends reach as far as any owner's bounds."""
+    declared = [column for schema, _ in read for column in schema["columns"] if column["name"] == name]
+    low = min(Fraction(column["min"], 10 ** column.get("scale", 0)) for column in declared)
+    high = max(Fraction(column["max"], 10 ** column.get("scale", 0)) for column in declared)
+    cuts = [Fraction(cut, 10 ** declared[0].get("scale", 0)) for cut in declared[0]["bands"]]
+    places = max(column.get("scale", 0) for column in declared)
+    return [(start, end, places) for start, end in pairwise([low, *cuts, high])]
+
+
+def _band(number: Fraction, bands: Sequence[tuple[Fraction, Fraction, int]]) -> tuple[Fraction, Fraction, int]:
+    return next((band for band in bands[:-1] if number < band[1]), bands[-1])
+
+
+def _named(band: tuple[Fraction, Fraction, int]) -> dict[str, str]:
+    return {"from": _write(band[0], band[2]), "to": _write(band[1], band[2])}
+
+
+def _histogram(cells: Sequence[str], bands: Sequence[tuple[Fraction, Fraction, int]]) -> dict[str, Any]:
+    taken = [_band(Fraction(cell), bands) for cell in cells]
+    counted = [{**_named(band), "count": taken.count(band)} for band in bands if band in taken]
+    return {"told": len(cells), "bands": counted}
+
+
+def _quantile(cells: Sequence[str], probability: str) -> Fraction:
+    """The ⌈p·N⌉-th smallest."""
+    return sorted(map(Fraction, cells))[ceil(Fraction(probability) * len(cells)) - 1]
+
+
+def _covariance(rows: Sequence[Row], left: str, right: str) -> Fraction:
+    pairs = [(Fraction(row[left]), Fraction(row[right])) for row in rows]
+    mean_left = sum((pair[0] for pair in pairs), Fraction(0)) / len(pairs)
+    mean_right = sum((pair[1] for pair in pairs), Fraction(0)) / len(pairs)
+    return sum(((x - mean_left) * (y - mean_right) for x, y in pairs), Fraction(0)) / len(pairs)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Row]]:

@@ -20,6 +20,7 @@ values = ["North", "South"]
 type = "integer"              # or decimal with scale = 2
 min = 0
 max = 50000
+bands = [3000, 6000]          # optional; cuts 0–2999, 3000–5999, 6000–50000 for histograms and quantile bands
 """
 
 import re
@@ -27,6 +28,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ TYPES = ("text", "category", "integer", "decimal")
 ENCODINGS = ("utf-8", "utf-8-sig", "gb18030")
 MAX_COLUMNS = 256
 MAX_CATEGORIES = 10_000
+MAX_CUTS = 63
 MAX_SCALED = 10**15  # a scaled value and sums of many of them stay exact in 64 bits
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
@@ -44,14 +47,14 @@ _DATASET_KEYS = {"encoding", "id", "block_dimensions", "min_group", "delimiter",
 _COLUMN_KEYS = {
     "text": {"format"},
     "category": {"values"},
-    "integer": {"min", "max"},
-    "decimal": {"min", "max", "scale"},
+    "integer": {"min", "max", "bands"},
+    "decimal": {"min", "max", "scale", "bands"},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One declared column; numeric bounds are scaled integers (`minimum` of 1.50 at scale 2 is 150)."""
+    """One declared column; bounds and cuts are scaled integers (`minimum` of 1.50 at scale 2 is 150)."""
 
     name: str
     source: str
@@ -61,6 +64,7 @@ class Column:
     scale: int = 0
     minimum: int = 0
     maximum: int = 0
+    cuts: tuple[int, ...] = ()  # where one band ends and the next begins
 
     def describe(self) -> dict[str, Any]:
         """What schema.json and the engines see of the column."""
@@ -69,6 +73,8 @@ class Column:
             found["values"] = list(self.values)
         if self.type in ("integer", "decimal"):
             found |= {"scale": self.scale, "min": self.minimum, "max": self.maximum}
+        if self.cuts:
+            found["bands"] = list(self.cuts)
         return found
 
 
@@ -173,7 +179,8 @@ def _column(name: str, table: Any) -> Column:
     low, high = _bound(table.get("min"), scale, where), _bound(table.get("max"), scale, where)
     if low > high:
         raise _bad(f"{where}.min is not above max", f"{where}.min 不得大于 max")
-    return Column(name, source, kind, scale=scale, minimum=low, maximum=high)
+    cuts = _cuts(table.get("bands", []), scale, where, low=low, high=high)
+    return Column(name, source, kind, scale=scale, minimum=low, maximum=high, cuts=cuts)
 
 
 def _categories(values: Any, where: str) -> tuple[str, ...]:
@@ -199,10 +206,20 @@ def _bound(value: Any, scale: int, where: str) -> int:
         or abs(scaled) > MAX_SCALED
     ):
         raise _bad(
-            f"{where} needs min and max: an integer, or a decimal in quotes with at most scale digits",
-            f"{where} 须有 min 与 max：整数，或加引号且不超过 scale 位的小数",
+            f"{where} needs min and max (and its cuts): an integer, or a decimal in quotes with at most scale digits",
+            f"{where} 须有 min 与 max（分界值亦同）：整数，或加引号且不超过 scale 位的小数",
         )
     return int(scaled)
+
+
+def _cuts(values: Any, scale: int, where: str, *, low: int, high: int) -> tuple[int, ...]:
+    found = [_bound(value, scale, f"{where}.bands") for value in values] if isinstance(values, list) else [low]
+    if len(found) > MAX_CUTS or any(left >= right for left, right in pairwise([low, *found])) or found[-1:] > [high]:
+        raise _bad(
+            f"{where}.bands lists up to {MAX_CUTS} cuts in ascending order, above min and not above max",
+            f"{where}.bands 须按升序列出至多 {MAX_CUTS} 个分界值，大于 min 且不超过 max",
+        )
+    return tuple(found)
 
 
 def _one_of(value: Any, allowed: tuple[str, ...], where: str) -> str:
