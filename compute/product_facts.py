@@ -87,14 +87,7 @@ def _version(item: Mapping[str, Any], *, now: datetime) -> ProductVersion:
 
 def _touched(request: Mapping[str, Any], *, provider: str) -> set[str]:
     """The columns of one provider that the request names."""
-    parameters = request["parameters"]
-    groups = {*parameters["group_by"], *(condition["column"] for condition in parameters["filters"])}
-    values = set(parameters["values"])
-    if request["operation"] != operations.ALIGNED_STATISTICS:
-        return groups | values
-    return (groups if parameters["group_provider"] == provider else set()) | (
-        values if parameters["value_provider"] == provider else set()
-    )
+    return set(operations.get(request["operation"]).columns(request["parameters"], provider))
 
 
 def _personal(specification: Specification, columns: list[Column]) -> Personal:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from compute.protocol import operations
+
 Pair = tuple[str, str]
 
 ROWS: Mapping[str, tuple[Pair, Pair | None]] = {
@@ -123,8 +125,7 @@ VALUES: Mapping[str, Pair] = {
     "resale": ("转售", "Resale"),
     "onward_transfer": ("向第三方提供", "Passing on to third parties"),
     "model_training": ("训练模型", "Training of models"),
-    "joint_statistics": ("联合统计", "Joint statistics"),
-    "aligned_statistics": ("对齐统计", "Aligned statistics"),
+    **{code: (found.title_zh, found.title_en) for code, found in operations.OPERATIONS.items()},
     "mpc": ("多方安全计算", "Secure multi-party computation"),
     "psi": ("隐私求交", "Private set intersection"),
     "standing": ("常设同意", "Standing consent"),

@@ -28,10 +28,7 @@ class ProposalForm(forms.Form):
     products = forms.MultipleChoiceField(label=_("Products"), widget=forms.CheckboxSelectMultiple)
     operation = forms.ChoiceField(
         label=_("Operation"),
-        choices=[
-            (operations.JOINT_STATISTICS, _("Joint statistics")),
-            (operations.ALIGNED_STATISTICS, _("Aligned statistics")),
-        ],
+        choices=list(labels.OPERATIONS.items()),
     )
     compute_party = forms.ChoiceField(label=_("Compute party"), required=False)
     columns = forms.MultipleChoiceField(

@@ -17,8 +17,6 @@ from exchange.kernel.errors import InvalidInput
 
 Terms = dict[str, Any]
 
-TASK_KIND = "joint_stats"
-TECHNIQUES = {operations.JOINT_STATISTICS: ["mpc"], operations.ALIGNED_STATISTICS: ["psi", "mpc"]}
 COMPUTE_PARTY_BASIS_POINTS = 500  # what a compute party without data earns of a run, as delivery does in venue practice
 MAX_TERM_DAYS = 366
 
@@ -141,14 +139,14 @@ def build(
         purpose=_purpose(choices),
         computation={
             "operations": [operation.code],
-            "techniques": TECHNIQUES[operation.code],
+            "techniques": list(operation.techniques),
             "engines": {operation.code: operation.engine},
-            "task_kind": TASK_KIND,
+            "task_kind": operation.task_kind,
             "max_concurrency": choices.max_concurrency,
             "approval": choices.approval,
         },
         output={
-            "schema": "grouped_statistics/v1",
+            "schema": operation.result,
             "receiver": buyer.organization,
             "min_cell": choices.min_cell,
             "max_bytes": 1_048_576,
@@ -218,12 +216,13 @@ def _check(
     operation: operations.Operation,
 ) -> None:
     providers = [offering.provider.organization for offering in offerings]
-    if len(providers) < 2 or len(set(providers)) != len(providers):
-        raise ProposalInvalid("A joint result needs one product of each of at least two providers; choose them.")
+    least, most = operation.providers
+    if not least <= len(providers) <= most or len(set(providers)) != len(providers):
+        raise ProposalInvalid(
+            f"{operation.code} needs one product of each of {_number(least, most)} providers; choose them."
+        )
     if buyer.organization in providers:
         raise ProposalInvalid("The buyer cannot buy from itself; choose products of others.")
-    if operation.has_compute_party and len(providers) != 2:
-        raise ProposalInvalid(f"{operation.code} takes exactly two providers; choose two products.")
     if operation.has_compute_party != (compute_party is not None):
         raise ProposalInvalid(
             f"{operation.code} needs a compute party; name one."
@@ -239,6 +238,10 @@ def _check(
     unknown = set(choices.columns) - {offering.number for offering in offerings}
     if unknown:
         raise ProposalInvalid("Columns are chosen for a product that is not in this contract; leave them out.")
+
+
+def _number(least: int, most: int) -> str:
+    return f"exactly {least}" if least == most else f"{least} to {most}"
 
 
 def _object(offering: Offering, choices: Choices) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from compute.protocol import operations
 from contracts import clauses
 from contracts.access import access_contract, view_of, visible_contracts
 from contracts.actions import deposits, lifecycle, proposals
@@ -88,7 +89,11 @@ def contract_propose(request: MemberRequest) -> HttpResponse:
         else:
             messages.success(request, _("The terms are ready. Every party now signs them on its own machine."))
             return redirect("contracts:detail", ref=contract.ref)
-    return render(request, "contracts/propose.html", {"form": form, "product_count": form.product_count})
+    return render(
+        request,
+        "contracts/propose.html",
+        {"form": form, "product_count": form.product_count, "operations": operations.OPERATIONS.values()},
+    )
 
 
 @login_required

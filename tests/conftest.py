@@ -4,32 +4,48 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pgtrigger
 import pytest
+from django.db import connection
 from django.test import TransactionTestCase
 
 from exchange.runner import embedded, supervisor
 from tests.services import worker_number
 
-_PLACES = {name: place for place, name in enumerate(("functional", "faults", "concurrency", "integration", "solidity"))}
+_ROOT = Path(__file__).parent
+_LONGEST_FIRST = ("functional", "faults", "concurrency", "integration", "solidity")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Give whole files to workers, and all tests of the running exchange to one: it is started once.
 
-    The directories that take longest come first, so that no worker is left alone with them at the end.
+    The directories that take longest come first, so that no worker is left alone with them at the end. Groups are
+    named before pytest-xdist reads them, the order is made after pytest-randomly's.
     """
-    root = Path(__file__).parent
-
-    def group(item: pytest.Item) -> tuple[int, str]:
-        place = item.path.relative_to(root)
-        folder = next((part for part in place.parts if part in _PLACES), None)
-        return (_PLACES.get(folder or "", len(_PLACES)), "functional" if folder == "functional" else str(place))
-
-    items.sort(key=group)
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)[1]))
+        place = item.path.relative_to(_ROOT)
+        item.add_marker(pytest.mark.xdist_group("functional" if place.parts[0] == "functional" else str(place)))
+    yield
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    named = [number for number, name in enumerate(_LONGEST_FIRST) if name in item.path.relative_to(_ROOT).parts]
+    return named[0] if named else len(_LONGEST_FIRST)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The test database ends with nobody in it: a thread of a page's server may still hold a connection."""
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
 
 
 @pytest.fixture(scope="session")

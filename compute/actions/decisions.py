@@ -19,7 +19,7 @@ def decide(*, contract: Contract, request: Mapping[str, Any], now: datetime) -> 
         OperationNotAgreed: the exchange does not offer the operation.
         ProductNotAvailable: a product is no longer listed, or its certificate does not stand.
     """
-    method = planner.method_of(request["operation"])
+    operation = planner.operation_of(request["operation"])
     terms = contract.terms
     flags = _flags(terms)
     return techniques.combine(
@@ -27,7 +27,7 @@ def decide(*, contract: Contract, request: Mapping[str, Any], now: datetime) -> 
             techniques.decide(
                 product_facts.facts_of(
                     item,
-                    task=method.task_kind,
+                    task=techniques.TaskKind(operation.task_kind),
                     request=request,
                     purpose=terms["purpose"]["code"],
                     flags=flags,

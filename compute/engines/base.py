@@ -15,13 +15,16 @@ others with PEER_LOST in bounded time.
 Importing this module loads no numeric library; a data node's daemon imports it.
 """
 
+import functools
+import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from compute.engines.errors import PartInvalid
 from compute.engines.metadata import DatasetMeta
@@ -152,36 +155,80 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class GroupedStatistics:
-    """The result: one cell for each released group and value column, sorted by group; withheld groups are absent."""
+    """The result: one cell for each released group and value column, sorted by group; withheld groups are absent.
+
+    `measures` holds what else was asked for (`measures.py`); the document has no such member where nothing was.
+    """
 
     group_by: tuple[str, ...]
     values: tuple[str, ...]
     min_group: int
     cells: tuple[Mapping[str, Any], ...]
+    measures: Mapping[str, Any] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """The result document of schema grouped_statistics/v1."""
-        return {
+        found = {
             "type": RESULT_TYPE,
             "group_by": list(self.group_by),
             "values": list(self.values),
             "min_group": self.min_group,
             "cells": [dict(cell) for cell in self.cells],
         }
+        return {**found, "measures": dict(self.measures)} if self.measures else found
 
     def to_bytes(self) -> bytes:
         """The result document as canonical JSON."""
         return canonical.encode(self.describe())
 
 
+class Result(Protocol):
+    """What a buyer has after opening: one document of the operation's result type."""
+
+    def describe(self) -> dict[str, Any]:
+        """The document, with its `type`."""
+
+    def to_bytes(self) -> bytes:
+        """The document as canonical JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run will take at one party: seconds and peak memory on the machine of docs/benchmarks.md, bytes sent."""
+
+    seconds: float
+    memory_mb: int
+    bytes_sent: int
+
+
+class Level(StrEnum):
+    """What a column of one owner has become when it reaches the recipient, from open to sealed.
+
+    Source: the column control levels that SCQL had before its version 2.0.
+    """
+
+    PLAINTEXT = "plaintext"
+    PLAINTEXT_AFTER_JOIN = "plaintext_after_join"
+    PLAINTEXT_AFTER_COMPARE = "plaintext_after_compare"
+    PLAINTEXT_AFTER_GROUP_BY = "plaintext_after_group_by"
+    PLAINTEXT_AFTER_AGGREGATE = "plaintext_after_aggregate"
+    ENCRYPTED_ONLY = "encrypted_only"
+
+
 class Engine(ABC):
     """One way to compute one operation."""
 
-    id: ClassVar[str]
+    id: ClassVar[str]  # name/version
     operation: ClassVar[str]
+    roles: ClassVar[tuple[str, ...]]  # of the parties in order of rank; the last of several "data" may repeat
     link_stages: ClassVar[int]  # addresses used, in order
     packages: ClassVar[tuple[str, ...]]  # whose versions belong in the report
     card: ClassVar[SecurityCard]
+
+    @property
+    def version(self) -> str:
+        """The part of the id after the slash."""
+        return self.id.rpartition("/")[2]
 
     @abstractmethod
     def check(self, parameters: Mapping[str, Any], metas: Mapping[int, DatasetMeta], *, min_group: int) -> None:
@@ -192,6 +239,30 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def derive(self, parameters: Mapping[str, Any], *, rank: int) -> dict[str, Level]:
+        """What each column of the party of one rank has become where it reaches the buyer, by column. Pure.
+
+        A node compares it with the level that the column's owner allows; a column that is not named is not used.
+        """
+
+    @abstractmethod
+    def estimate(self, parameters: Mapping[str, Any], *, rows: Sequence[int]) -> Estimate:
+        """What a run takes at the party that needs most. Pure.
+
+        Args:
+            rows: magnitude of each party's row count, by rank; 0 without data.
+        """
+
+    def program(self, parameters: Mapping[str, Any]) -> bytes:
+        """What is computed, as canonical JSON: engine, operation, parameters, and the digest of the engines' source.
+
+        The same at every party with the same version of this software; its SHA-256 stands in the report.
+        """
+        return canonical.encode(
+            {"engine": self.id, "operation": self.operation, "parameters": dict(parameters), "source": _source_digest()}
+        )
+
+    @abstractmethod
     def run(self, context: StageContext) -> bytes:
         """Run this party's side; returns its part.
 
@@ -200,12 +271,22 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def open(self, parts: Sequence[bytes], *, job: Mapping[str, Any], request: Mapping[str, Any]) -> GroupedStatistics:
+    def open(self, parts: Sequence[bytes], *, job: Mapping[str, Any], request: Mapping[str, Any]) -> Result:
         """Put the parties' parts together at the buyer: exact, no numeric library, no network.
 
         Raises:
             PartInvalid: parts are missing, of another job, or do not agree.
         """
+
+
+@functools.cache
+def _source_digest() -> str:
+    """SHA-256 over the source of every module beside this one, in order of path."""
+    found, root = hashlib.sha256(), Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        data = path.read_bytes()
+        found.update(f"{path.relative_to(root)} {len(data)}\n".encode() + data)
+    return found.hexdigest()
 
 
 def finish(
@@ -214,6 +295,7 @@ def finish(
     group_by: Sequence[str],
     values: Sequence[str],
     min_group: int,
+    measures: Mapping[str, Any] | None = None,
 ) -> GroupedStatistics:
     """Turn totals into the result; groups with nobody in them are absent."""
     cells: list[Mapping[str, Any]] = []
@@ -221,7 +303,7 @@ def finish(
         for column, total in zip(values, groups[labels], strict=True):
             if total.count:
                 cells.append({"group": dict(zip(group_by, labels, strict=True)), "column": column, **total.describe()})
-    return GroupedStatistics(tuple(group_by), tuple(values), min_group, tuple(cells))
+    return GroupedStatistics(tuple(group_by), tuple(values), min_group, tuple(cells), measures or {})
 
 
 def write_decimal(value: Fraction, places: int) -> str:

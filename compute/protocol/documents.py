@@ -22,6 +22,7 @@ from compute.protocol.layouts import (
     MAX_DOCUMENT_BYTES,
     MAX_PART_BYTES,
     NODE_MESSAGE,
+    OPTIONAL,
     OUTCOMES,
     RECEIPT_BUNDLE,
     REQUEST,
@@ -208,9 +209,10 @@ def link_offer(
     addresses: Sequence[str],
     certificate: str,
     expires: datetime,
+    relay: str | None = None,
 ) -> Document:
-    """Where one party listens for one job, and the certificate its peers pin."""
-    document = {
+    """Where one party listens for one job, and the certificate its peers pin; `relay`: where it may be met as well."""
+    document: Document = {
         "type": LINK_OFFER,
         "computation": job["id"],
         "job_digest": statements.digest(job),
@@ -219,6 +221,7 @@ def link_offer(
         "addresses": list(addresses),
         "certificate": certificate,
         "expires": shapes.write_time(expires),
+        **({} if relay is None else {"relay": relay}),
     }
     check_link_offer(document)
     return document
@@ -241,9 +244,14 @@ def execution_report(
     learned: Sequence[Mapping[str, str]],
     started: datetime,
     finished: datetime,
+    program: str | None = None,
 ) -> Document:
-    """A node's account of one run; units is 1 for a completed run and 0 otherwise."""
-    document = {
+    """A node's account of one run; units is 1 for a completed run and 0 otherwise.
+
+    Args:
+        program: SHA-256 of what the engine computed (`Engine.program`); left out by older nodes.
+    """
+    document: Document = {
         "type": EXECUTION_REPORT,
         "sequence": sequence,
         "previous": previous,
@@ -266,6 +274,7 @@ def execution_report(
         "learned": [dict(item) for item in learned],
         "started": shapes.write_time(started),
         "finished": shapes.write_time(finished),
+        **({} if program is None else {"program": program}),
     }
     check_execution_report(document)
     return document
@@ -370,9 +379,9 @@ def check_job(document: Any) -> None:
     if len({party["organization"] for party in parties}) != len(parties):
         raise refuse("parties", "must be distinct organisations")
     for index, party in enumerate(parties):
-        has_data = party["role"] == "data"
+        has_data = party["role"] != "compute"
         if (party["dataset"] is not None) != has_data or (party["dataset_commitment"] is not None) != has_data:
-            raise refuse(f"parties[{index}]", "a data party names its dataset and commitment, a compute party none")
+            raise refuse(f"parties[{index}]", "a compute party names no dataset; every other names its own")
     _check_order(document, "not_before", "expires")
 
 
@@ -456,7 +465,7 @@ def check_object(document: Any, kind: str, shape: shapes.Shape, *, max_bytes: in
 
 
 def _check(document: Any, kind: str, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> None:
-    check_object(document, kind, shapes.members(SHAPES[kind]), max_bytes=max_bytes)
+    check_object(document, kind, shapes.members(SHAPES[kind], optional=OPTIONAL.get(kind)), max_bytes=max_bytes)
 
 
 def _check_order(document: Mapping[str, Any], first: str, second: str) -> None:

@@ -34,7 +34,7 @@ _PARTY = shapes.members(
     {
         "organization": _ORG,
         "rank": shapes.integer(0, 15),
-        "role": shapes.choice("data", "compute"),
+        "role": shapes.choice("requester", "data", "compute"),
         "dataset": shapes.optional(COLUMN),
         "dataset_commitment": shapes.optional(HEX64),
     }
@@ -226,6 +226,12 @@ SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
             }
         ),
     },
+}
+
+# Members that a document of a kind may have besides; older documents have none of them.
+OPTIONAL: Mapping[str, Mapping[str, shapes.Shape]] = {
+    LINK_OFFER: {"relay": _HOST_PORT},
+    EXECUTION_REPORT: {"program": HEX64},
 }
 
 

@@ -214,6 +214,7 @@ def _compute_commands(place: Any, command: Any, t: Any) -> None:
     made.add_argument("--min-group", type=int, default=0, help=t("最小分组人数", "smallest group"))
     made.add_argument("--group-provider", default="", help=t("分组列的提供方", "whose columns group"))
     made.add_argument("--value-provider", default="", help=t("数值列的提供方", "whose columns are summed"))
+    made.add_argument("--parameters", default="", help=t("参数文件（JSON）", "a file with the parameters (JSON)"))
     made.add_argument("--expires-minutes", type=int, default=60, help=t("请求有效分钟数", "minutes until it expires"))
     made.add_argument("--request", default="", help=t("重发已签署的请求文件", "send a request signed before"))
     made.add_argument("--watch", action="store_true", help=t("提交后查看进度", "watch it afterwards"))

@@ -6,10 +6,20 @@ web kit needs to import none of them. `tests/unit/front` compares the tables wit
 
 from collections.abc import Mapping
 
-from django.utils.functional import Promise
+from django.utils.functional import Promise, lazy
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
+from compute.protocol import operations
+
 Words = Mapping[str, Promise | str]
+
+
+def _either(zh: str, en: str) -> str:
+    return zh if (get_language() or "zh").startswith("zh") else en
+
+
+_both = lazy(_either, str)  # for words that come in both languages from where they are defined
 
 STATES: Words = {
     # computations
@@ -152,10 +162,8 @@ MERCHANT_KINDS: Words = {
     "other": _("Other"),
 }
 
-OPERATIONS: Words = {
-    "joint_statistics": _("Joint statistics"),
-    "aligned_statistics": _("Aligned statistics"),
-}
+# Operations name themselves, in both languages, beside their parameters.
+OPERATIONS: Words = {code: _both(found.title_zh, found.title_en) for code, found in operations.OPERATIONS.items()}
 
 TECHNIQUES: Words = {
     "mpc": _("Secure multi-party computation"),
@@ -186,10 +194,7 @@ TASK_KINDS: Words = {
     "predict": _("Prediction"),
 }
 
-ENGINES: Words = {
-    "additive_sharing/1": _("Additive secret sharing, version 1"),
-    "aby3_aligned/1": _("Private set intersection, then ABY3 among three parties, version 1"),
-}
+ENGINES: Words = {found.engine: _both(found.engine_zh, found.engine_en) for found in operations.OPERATIONS.values()}
 
 GRADES: Words = {
     "1": _("General data, grade 1"),

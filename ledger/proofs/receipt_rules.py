@@ -12,6 +12,7 @@ from ledger.proofs.errors import VerificationError
 from ledger.proofs.receipt_parts import Evidence, digest32, hexadecimal, items, mapping, number, objects, text
 
 AUTHORIZATION_TYPE = "hengshu/authorization/v1"
+REQUESTERS_TABLE = (("dataset", "dataset"), ("dataset_commitment", "commitment"))  # in the job, and in the request
 REQUIRED_KINDS = ("computation.authorized", "result.accepted", "result.released", "settlement.charged")
 
 
@@ -66,11 +67,22 @@ def check_job(evidence: Evidence) -> None:
         raise VerificationError("RESULT_KEY_MISMATCH", "the result is sealed to another key than the buyer's")
     products = {(text(item, "provider"), text(item, "dataset")): item for item in objects(contract, "objects")}
     for organization, party in evidence.job_parties.items():
+        if text(party, "role") == "requester":
+            _check_requester(party, evidence)
         if text(party, "role") == "data":
             product = products.get((organization, text(party, "dataset")))
             if product is None or text(product, "dataset_commitment") != text(party, "dataset_commitment"):
                 raise VerificationError("DATASET_MISMATCH", "the job reads a data set the contract does not name")
     check_exchange_signed(job, evidence)
+
+
+def _check_requester(party: Mapping[str, Any], evidence: Evidence) -> None:
+    """The requester is the buyer, with the very table that its signed request names."""
+    own = mapping(mapping(evidence.request, "parameters"), "input")
+    if text(party, "organization") != evidence.buyer["organization"]:
+        raise VerificationError("JOB_INVALID", "the requester is not the buyer")
+    if any(text(party, name) != text(own, member) for name, member in REQUESTERS_TABLE):
+        raise VerificationError("DATASET_MISMATCH", "the requester's table is not the one its request names")
 
 
 def check_consents(evidence: Evidence) -> None:

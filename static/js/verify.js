@@ -150,6 +150,11 @@ const ASK = {
     must(text(result, "organization") === e.buyer.organization && text(result, "sealing_key") === text(e.buyer, "sealing_key"), "RESULT_KEY_MISMATCH");
     const products = objects(e.contract, "objects").map((one) => [text(one, "provider"), text(one, "dataset"), one]);
     for (const [organization, party] of e.jobParties) {
+      if (text(party, "role") === "requester") {
+        const own = mapping(mapping(e.request, "parameters"), "input");
+        must(organization === e.buyer.organization, "JOB_INVALID");
+        must(text(party, "dataset") === text(own, "dataset") && text(party, "dataset_commitment") === text(own, "commitment"), "DATASET_MISMATCH");
+      }
       if (text(party, "role") !== "data") { continue; }
       const product = products.findLast(([provider, dataset]) => provider === organization && dataset === text(party, "dataset"));
       must(product && text(product[2], "dataset_commitment") === text(party, "dataset_commitment"), "DATASET_MISMATCH");

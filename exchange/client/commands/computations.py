@@ -16,6 +16,7 @@ from exchange.kernel import identifiers
 from ledger.proofs import statements
 
 POLL_SECONDS = 1.0
+STATISTICS = (operations.JOINT_STATISTICS, operations.ALIGNED_STATISTICS)  # whose parameters have options of their own
 FINAL = ("released", "withdrawn", "rejected", "expired", "failed", "withheld")
 
 
@@ -116,7 +117,17 @@ def _new_request(context: Context, args: argparse.Namespace) -> dict[str, Any]:
     terms = context.signed_terms(args.contract)
     keys = context.keys()
     operation = args.operation or terms["computation"]["operations"][0]
-    parameters = _parameters(args, terms, operation=operation)
+    operations.get(operation)
+    if args.parameters:
+        parameters = store.read_json(Path(args.parameters))
+    elif operation in STATISTICS:
+        parameters = _parameters(args, terms, operation=operation)
+    else:
+        raise ClientError(
+            "PARAMETERS_NEEDED",
+            f"{operation} takes its parameters from a file: --parameters FILE.json",
+            zh=f"{operation} 的参数由文件给出：--parameters 文件.json",
+        )
     operations.check_parameters(operation, parameters, terms=terms)
     now = context.now()
     request = documents.request(
