@@ -16,7 +16,7 @@ Source: Rindal and Raghuraman, Blazing Fast PSI, CCS 2022; Mohassel and Rindal, 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from compute.engines import greeting, identifiers, link
 from compute.engines.base import Estimate, Learned, SecurityCard, StageContext, write_part
@@ -36,6 +36,8 @@ from compute.engines.two_owners import (
 from compute.protocol import operations
 
 PSI_STAGE, SPU_STAGE = 1, 2
+
+AnyShape = TypeVar("AnyShape", bound=Shape)
 
 
 class AlignedStatistics(TwoOwnerStatistics):
@@ -152,7 +154,7 @@ class AlignedStatistics(TwoOwnerStatistics):
         return {"layout": layout, **spu_stages.circuit(context, shape, one_hot=None, inputs=inputs)}
 
 
-def receive_shape[S: Shape](context: StageContext, mesh: link.Mesh, kind: type[S]) -> S:
+def receive_shape(context: StageContext, mesh: link.Mesh, kind: type[AnyShape]) -> AnyShape:
     """The circuit's shape as both owners tell it to the compute party; EngineRefused JOB_DIFFERS."""
     told = mesh.exchange({GROUP_OWNER: b"", VALUE_OWNER: b""})
     if told[GROUP_OWNER] != told[VALUE_OWNER]:

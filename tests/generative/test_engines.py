@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compute.engines import additive, aligned, gate, metadata, reference, registry, shares
+from compute.engines import additive, gate, metadata, reference, registry, shares, two_owners
 from compute.engines.base import Total, write_decimal
 from compute.engines.errors import PartInvalid
 from compute.protocol.operations import JOINT_STATISTICS
@@ -53,10 +53,10 @@ def test_replicated_shares_open_and_a_changed_one_is_found(numbers, seed):
         triples.append((first, second, (number - first - second) % 2**64))
     parts = [[(triple[i], triple[(i + 1) % 3]) for triple in triples] for i in range(3)]
 
-    assert aligned.reconstruct(parts, count=len(numbers)) == numbers
+    assert two_owners.reconstruct(parts, count=len(numbers)) == numbers
     parts[1][0] = (parts[1][0][0] ^ 1, parts[1][0][1])
     with pytest.raises(PartInvalid):
-        aligned.reconstruct(parts, count=len(numbers))
+        two_owners.reconstruct(parts, count=len(numbers))
 
 
 @given(

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from compute.engines import launcher
-from compute.engines.aligned import GROUP_OWNER, VALUE_OWNER, AlignedStatistics
+from compute.engines.aligned import AlignedStatistics
 from compute.engines.errors import EngineRefused
+from compute.engines.two_owners import GROUP_OWNER, VALUE_OWNER
 
 
 class Owners:
