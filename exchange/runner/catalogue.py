@@ -11,6 +11,7 @@ _TEXTS = {
     "fund-a": ("澄江市住房公积金缴存统计服务", "Chengjiang housing fund statistics"),
     "fund-b": ("云岭市住房公积金缴存统计服务", "Yunling housing fund statistics"),
     "social": ("澄江市社会保险缴费对齐统计服务", "Chengjiang social security aligned statistics"),
+    "civil": ("澄江市婚姻登记对齐统计服务", "Chengjiang marriage register aligned statistics"),
 }
 _TITLES = {
     "person_id": ("身份标识", "person id"),
@@ -24,6 +25,8 @@ _TITLES = {
     "industry": ("行业", "industry"),
     "months_paid": ("累计缴费月数", "months paid"),
     "gap_months": ("近24月中断月数", "gap months in the last 24"),
+    "marital_status": ("婚姻状况", "marital status"),
+    "years_married": ("婚姻年数", "years married"),
     "sex": ("性别", "sex"),
     "education": ("教育程度", "education"),
     "limit_balance": ("授信额度", "credit limit"),
@@ -76,7 +79,7 @@ def product(member: Member, table: NodeTable, *, commitment: str) -> dict[str, A
             "classification": "社会保障 / 缴存缴费",
             "grade_national": "general",
             "grade_general": 3,
-            "pi_flags": ["sensitive" if member.code == "social" else "pi"],
+            "pi_flags": ["sensitive" if member.code in ("social", "civil") else "pi"],
             "persons_approx": _about(rows),
             "legal_basis": "statutory_duty",
             "deident_method": "固定分组块（每块不少于10人）后仅输出聚合结果",

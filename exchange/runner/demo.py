@@ -62,7 +62,7 @@ def interactive(directory: Path, *, source: Path | None, mapping: Path | None) -
         start(stack, clock)
         if told.exists():
             stack.supervisor.start(*(stack.node(member.code) for member in MEMBERS))
-            clock.say("five data nodes ready; the story was told on an earlier start (make reset forgets it)")
+            clock.say("the data nodes are ready; the story was told on an earlier start (make reset forgets it)")
         else:
             story = Story(stack, _world(source, mapping), say=clock.say)
             story.tell()

@@ -16,6 +16,7 @@ from exchange.kernel.identifiers import resident_check_character
 
 TODAY = date(2026, 11, 1)
 AGE_BANDS = ("18-29", "30-39", "40-49", "50-59", "60+")
+MARITAL = ("未婚", "已婚", "离异", "丧偶")
 INDUSTRIES = ("制造业", "金融业", "教育", "卫生和社会工作", "信息技术", "批发零售")
 _SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡林郭何高罗"
 _GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰"
@@ -107,6 +108,25 @@ def social_security(people: Iterable[Person], *, seed: int) -> list[dict[str, st
         }
         for person in people
     ]
+
+
+def marriage_register(people: Iterable[Person], *, seed: int) -> list[dict[str, str]]:
+    """Rows of a civil-affairs bureau: marital status, and for how long a marriage lasts."""
+    rng = random.Random(seed)  # noqa: S311
+    rows = []
+    for person in people:
+        age = (TODAY - person.born).days // 365
+        status = rng.choices(MARITAL, (34, 57, 7, 2) if age >= 23 else (100, 0, 0, 0))[0]
+        years = rng.randrange(max(age - 22, 1)) if status == "已婚" else 0
+        rows.append(
+            {
+                "person_id": person.person_id,
+                "name": person.name,
+                "marital_status": status,
+                "years_married": str(years),
+            }
+        )
+    return rows
 
 
 def applications(people: Iterable[Person], *, seed: int) -> list[dict[str, str]]:

@@ -150,8 +150,8 @@ class Stack:
         web = wanted.get("web", self.web_port)
         self.ports = {"web": supervisor.free_ports(1, start=web)[0]}
         self.ports["chain"] = supervisor.free_ports(1, start=wanted.get("chain", 18545))[0]
-        self.ports["engines"] = supervisor.free_ports(50, start=wanted.get("engines", 21000))[0]
-        self.ports["witnesses"] = supervisor.free_ports(5, start=wanted.get("witnesses", 21100))[0]
+        self.ports["engines"] = supervisor.free_ports(60, start=wanted.get("engines", 21000))[0]
+        self.ports["witnesses"] = supervisor.free_ports(6, start=wanted.get("witnesses", 21100))[0]
         path.write_text(json.dumps(self.ports))
 
     def _environment(self) -> dict[str, str]:
@@ -167,7 +167,7 @@ class Stack:
             "RUN_DIR": str(self.directory),
             "PUBLIC_URL": self.url,
             "EMAIL_URL": "consolemail://",
-            "LOG_WITNESS_QUORUM": "3",  # of the five nodes
+            "LOG_WITNESS_QUORUM": "3",  # of the six nodes
             "LOGIN_RATE": "600/min",
             "LOGIN_ADDRESS_RATE": "600/min",  # the whole cast signs in from one address
             "PYTHONUNBUFFERED": "1",

@@ -1,4 +1,4 @@
-"""The main job as a story: five organisations, three products, two contracts, two computed results.
+"""The main job as a story: six organisations, four products, two contracts, two computed results.
 
 Every step is taken by the party whose step it is: from its own command line with its own keys, or in
 its own session at the exchange. The exchange is never asked to do a member's part.
@@ -16,7 +16,7 @@ from exchange.runner import catalogue, oracle
 from exchange.runner.parties import Parties, StepFailed
 from exchange.runner.stack import Stack
 from exchange.runner.tables import World
-from exchange.runner.world import MEMBERS, PASSWORD, Member, member
+from exchange.runner.world import MEMBERS, PASSWORD, PROVIDERS, Member, member
 
 _WAIT_SECONDS = 120
 _ENGINE_PORTS = 10  # reserved for each node
@@ -104,7 +104,7 @@ class Story:
 
     def join(self) -> None:
         """Each organisation makes its keys on its own machine, applies, and is admitted by staff."""
-        self.say("1  five organisations make their keys and apply; the admission officer decides")
+        self.say("1  six organisations make their keys and apply; the admission officer decides")
         self._each(MEMBERS, self._apply)
         officer = self.parties.session("admission")
         for one in MEMBERS:
@@ -114,15 +114,15 @@ class Story:
 
     def open_nodes(self) -> None:
         """Each member sets up its data node, takes its table in, and starts it."""
-        self.say("2  five data nodes: each its own process, directory, keys and engine port")
+        self.say("2  six data nodes: each its own process, directory, keys and engine port")
         self._each(MEMBERS, self._set_up_node)
         self.stack.supervisor.start(*(self.stack.node(one.code) for one in MEMBERS))
         self._admit_witnesses()
 
     def register_products(self) -> None:
         """Providers submit specifications; two officers review and certify; the product is listed."""
-        self.say("3  three products: specification, review, registration certificate, listing")
-        for code in ("fund-a", "fund-b", "social"):
+        self.say("3  four products: specification, review, registration certificate, listing")
+        for code in PROVIDERS:
             one = member(code)
             draft = catalogue.product(one, self.world.tables[code], commitment=self.commitments[code])
             made = self.parties.session(code).post("products/", draft)
@@ -269,7 +269,7 @@ class Story:
         path.write_text(json.dumps([self.witnesses[one.code] for one in MEMBERS]))
         self.stack.prepare("--witnesses", str(path))
         self.parties.cli(member("bank"), "policy", "fetch", "--replace")
-        self.say("     the nodes are witnesses of the log, too: three of five must cosign a checkpoint")
+        self.say("     the nodes are witnesses of the log, too: three of six must cosign a checkpoint")
 
     def _grant(self, one: Member, deal: Deal) -> None:
         self.parties.cli(one, "contract", "grant", deal.ref, "--yes")

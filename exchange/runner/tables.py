@@ -30,6 +30,7 @@ _CANARIES = (
     ("fund-b", "990111", "城中区"),
     ("social", "990102", "西岭区"),
     ("bank", "990103", "南浦区"),
+    ("civil", "990104", "北辰区"),
 )
 _DISTRICTS = [name for _, name, _ in (*_CITY_A, *_CITY_B)]
 Columns = Mapping[str, Mapping[str, Any]]
@@ -52,6 +53,12 @@ _SOCIAL: Columns = {
     "base": _WAGE,
     "months_paid": {"type": "integer", "min": 0, "max": 600},
     "gap_months": {"type": "integer", "min": 0, "max": 24},
+}
+_CIVIL: Columns = {
+    "person_id": {"type": "text", "format": "resident_id"},
+    "name": {"type": "text"},
+    "marital_status": {"type": "category", "values": list(people.MARITAL)},
+    "years_married": {"type": "integer", "min": 0, "max": 80},
 }
 _BANK: Columns = {
     "person_id": {"type": "text", "format": "resident_id"},
@@ -104,7 +111,7 @@ class World:
 
 
 def synthetic(*, seed: int = 20261121) -> World:
-    """Two cities' funds, one city's social security office, and the bank's applicants."""
+    """Two cities' funds, one city's social security and civil affairs offices, and the bank's applicants."""
     city_a = people.city(_CITY_A, count=6000, seed=seed)
     city_b = people.city(_CITY_B, count=5000, seed=seed + 1)
     rng = random.Random(seed + 2)  # noqa: S311 - synthetic
@@ -125,6 +132,12 @@ def synthetic(*, seed: int = 20261121) -> World:
             _SOCIAL,
             (),
             people.social_security([*covered, planted["social"]], seed=seed + 6),
+        ),
+        "civil": (
+            "marriage_register",
+            _CIVIL,
+            ("marital_status",),
+            people.marriage_register([*city_a, planted["civil"]], seed=seed + 8),
         ),
         "bank": (
             "applications",

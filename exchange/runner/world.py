@@ -1,4 +1,4 @@
-"""The cast of the demo: five organisations, their people, and what the providers sell.
+"""The cast of the demo: six organisations, their people, and what the providers sell.
 
 All invented. Passwords are printed on start: they open a demo on loopback and nothing else.
 """
@@ -53,7 +53,9 @@ MEMBERS = (
     ),
     Member("bank", "远山银行", "Yuanshan Bank", ("demander",), "MA0BANK44", "buyer", 30),
     Member("helper", "中立计算服务中心", "Neutral Compute Centre", ("delivery",), "MA0HEPR55", "delivery_party", 40),
+    Member("civil", "澄江市民政局", "Chengjiang Civil Affairs Bureau", ("supplier",), "MA0CAFB06", "provider", 50),
 )
+PROVIDERS = ("fund-a", "fund-b", "social", "civil")
 
 STAFF = (
     Account("admission", "准入审核员", "admission_officer", None),

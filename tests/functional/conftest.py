@@ -1,4 +1,4 @@
-"""A browser; pages with people and things in them; and a whole exchange with five nodes on real parts."""
+"""A browser; pages with people and things in them; and a whole exchange with its nodes on real parts."""
 
 import os
 import shutil

@@ -3,6 +3,7 @@
 import pytest
 
 from exchange.runner import checks
+from exchange.runner.world import MEMBERS
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -35,5 +36,5 @@ def test_planted_values_are_nowhere_in_the_exchange_and_a_leak_would_be_found(to
 def test_every_node_is_a_process_of_its_own(told):
     nodes = [process for process in told.stack.supervisor.processes if process.name.startswith("node-")]
 
-    assert len({process.pid for process in nodes}) == 5
+    assert len({process.pid for process in nodes}) == len(MEMBERS)
     assert all(process.is_running() for process in nodes)

@@ -8,6 +8,7 @@ from compute.node import schemas
 from exchange.kernel.identifiers import resident_id_is_valid
 from exchange.runner import tables
 from exchange.runner.tables import InputInvalid
+from exchange.runner.world import PROVIDERS
 
 HEADER = [
     "ID",
@@ -33,7 +34,7 @@ def test_invented_people_have_valid_numbers_in_regions_that_do_not_exist():
 
     ids = [row["person_id"] for table in world.tables.values() for row in table.rows]
     assert all(resident_id_is_valid(one) and one.startswith("9901") for one in ids)
-    for code in ("fund-a", "fund-b", "social"):
+    for code in PROVIDERS:
         assert len({row["person_id"] for row in world.tables[code].rows}) == len(world.tables[code].rows)
 
 
