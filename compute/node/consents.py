@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from compute.node import admission, blocks, partitions
+from compute.node import admission, reviews, verdicts
 from compute.node.config import Config
 from compute.node.errors import ConsentNotPossible, ContractNotAccepted
 from compute.node.store import Store
@@ -34,10 +34,11 @@ def accept_contract(document: Any, *, config: Config, keys: KeyFile, store: Stor
     """
     terms.check(document)
     own = terms.party(document, config.organization)
-    if own is None or own["role"] == "buyer":
+    takes_part = any(operations.get(code).has_requester for code in document["computation"]["operations"])
+    if own is None or (own["role"] == "buyer" and not takes_part):
         raise ContractNotAccepted(
-            "This node's organisation supplies nothing under that contract.",
-            zh="本节点的机构不是该合约的数据方或计算方。",
+            "This node's organisation takes part in no computation under that contract.",
+            zh="本节点的机构不参与该合约的任何计算。",
         )
     if own["document_key"] != keys.document_key or own["sealing_key"] != keys.sealing_key:
         raise ContractNotAccepted(
@@ -119,6 +120,7 @@ def consider(pair: Any, *, config: Config, keys: KeyFile, store: Store, now: dat
         rule is None
         or accepted["computation"]["approval"] != "standing"
         or store.is_paused()
+        or reviews.is_asked(request)  # two persons first, then the owner's own yes
         or request["operation"] not in rule["operations"]
         or now >= shapes.parse_time(rule["expires"])
     ):
@@ -152,6 +154,8 @@ def decide(
             zh="没有等待决定的这项计算；请看：hengshu-node consent list",
         )
     refusal = _refusal(request, config=config, store=store, now=now)
+    if decision == "granted" and not refusal:
+        refusal = _review_missing(request, config=config, store=store)
     if decision == "granted" and refusal:
         raise ConsentNotPossible(codes.get(refusal).sentence("en"), zh=codes.get(refusal).sentence("zh"))
     if not _decide(
@@ -235,18 +239,28 @@ def _refusal(request: Mapping[str, Any], *, config: Config, store: Store, now: d
         admission.check_contract_open(accepted, store=store, now=now)
         listed = operations.parties(accepted, operation=request["operation"], parameters=request["parameters"])
         for party in listed:
-            if party["organization"] == config.organization and party["role"] == "data":
+            if party["organization"] == config.organization and party["role"] != "compute":
                 dataset = store.dataset(party["dataset"], party["dataset_commitment"])
                 if dataset is None:
                     return "DATASET_UNKNOWN"
                 least = operations.effective_min_group(accepted, request["parameters"])
-                blocks.check(request, dataset, rank=party["rank"], min_group=least)
-                wanted = partitions.uses(request, parties=listed, organization=config.organization)
-                partitions.check(store.connection(), wanted)
+                buyer = terms.buyer(accepted)["organization"]
+                verdict = verdicts.judge(
+                    request, dataset, parties=listed, recipient=buyer, config=config, min_group=least
+                )
+                verdicts.check(verdict, store=store, now=now)
     except Refused as refused:
         return refused.code
     except DomainError:
         return "PARAMETERS_OUT_OF_TERMS"
+    return ""
+
+
+def _review_missing(request: Mapping[str, Any], *, config: Config, store: Store) -> str:
+    try:
+        verdicts.check_reviewed(request, config=config, store=store)
+    except Refused as refused:
+        return refused.code
     return ""
 
 
