@@ -23,9 +23,9 @@ from compute.engines import bands, gate, link, measures, shares
 from compute.engines.base import (
     Engine,
     Estimate,
-    GroupedStatistics,
     Learned,
     Level,
+    Result,
     SecurityCard,
     StageContext,
     finish,
@@ -37,6 +37,7 @@ from compute.engines.errors import EngineRefused, PartInvalid
 from compute.engines.layout import Layout, agree, check_answers, check_bands, check_range, greeting, read_greetings
 from compute.engines.layout import read as read_layout
 from compute.engines.metadata import DatasetMeta
+from compute.engines.privacy import noised
 from compute.protocol import operations
 from ledger.proofs import statements
 
@@ -87,6 +88,9 @@ class AdditiveSharing(Engine):
 
     def check(self, parameters: Mapping[str, Any], metas: Mapping[int, DatasetMeta], *, min_group: int) -> None:
         """See Engine.check; each party's dataset is checked for itself, agreement among them comes in the run."""
+        if noised.is_asked(parameters):
+            noised.check(parameters, metas, min_group=min_group)
+            return
         for meta in metas.values():
             gate.check_query(
                 meta,
@@ -102,6 +106,8 @@ class AdditiveSharing(Engine):
 
     def derive(self, parameters: Mapping[str, Any], *, rank: int) -> dict[str, Level]:
         """See Engine.derive; every party gives the same columns. A column counted by bands is a group of its own."""
+        if noised.is_asked(parameters):
+            return noised.derive(parameters)
         grouping = [*parameters["group_by"], *(item["column"] for item in parameters["filters"])]
         banded = measures.read(parameters).banded(parameters["values"])
         return {
@@ -118,6 +124,8 @@ class AdditiveSharing(Engine):
 
     def run(self, context: StageContext) -> bytes:
         """See Engine.run."""
+        if noised.is_asked(context.parameters):
+            return noised.run(context, engine=self.id)
         from compute.engines import aggregates, loading  # numeric: only here, in the run's own process
 
         if context.dataset is None or not 2 <= context.parties <= MAX_PARTIES:
@@ -153,8 +161,10 @@ class AdditiveSharing(Engine):
         content = {"layout": layout.describe(), "shares": base64.b64encode(shares.pack(share)).decode()}
         return write_part(engine=self.id, context=context, content=content)
 
-    def open(self, parts: Sequence[bytes], *, job: Mapping[str, Any], request: Mapping[str, Any]) -> GroupedStatistics:
+    def open(self, parts: Sequence[bytes], *, job: Mapping[str, Any], request: Mapping[str, Any]) -> Result:
         """See Engine.open."""
+        if noised.is_asked(request["parameters"]):
+            return noised.open_parts(parts, engine=self.id, job=job, request=request)
         found = read_parts(parts, engine=self.id, job_digest=statements.digest(job), ranks=len(job["parties"]))
         if any(part.get("layout") != found[0].get("layout") for part in found):
             raise PartInvalid("The parts do not agree on the groups; report the run to the exchange.")

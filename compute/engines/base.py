@@ -21,13 +21,13 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from compute.engines.errors import PartInvalid
 from compute.engines.metadata import DatasetMeta
+from compute.protocol.control_levels import Level as Level  # what engines derive and nodes compare
 from ledger.proofs import canonical
 
 if TYPE_CHECKING:
@@ -199,20 +199,6 @@ class Estimate:
     seconds: float
     memory_mb: int
     bytes_sent: int
-
-
-class Level(StrEnum):
-    """What a column of one owner has become when it reaches the recipient, from open to sealed.
-
-    Source: the column control levels that SCQL had before its version 2.0.
-    """
-
-    PLAINTEXT = "plaintext"
-    PLAINTEXT_AFTER_JOIN = "plaintext_after_join"
-    PLAINTEXT_AFTER_COMPARE = "plaintext_after_compare"
-    PLAINTEXT_AFTER_GROUP_BY = "plaintext_after_group_by"
-    PLAINTEXT_AFTER_AGGREGATE = "plaintext_after_aggregate"
-    ENCRYPTED_ONLY = "encrypted_only"
 
 
 class Engine(ABC):

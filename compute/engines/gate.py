@@ -80,7 +80,8 @@ def check_query(
     for item in filters:
         name = item["column"]
         categories = set(meta.column(name).categories)
-        if name not in meta.block_dimensions or not (values_declared_elsewhere or categories.issuperset(item["in"])):
+        is_declared = "in" in item and (values_declared_elsewhere or categories.issuperset(item["in"]))
+        if name not in meta.block_dimensions or not is_declared:
             raise EngineRefused(
                 "FILTER_NOT_A_BLOCK",
                 f"The filter on {name} does not keep to whole blocks; "

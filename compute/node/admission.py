@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from compute.node import blocks, partitions, withdrawn_keys
+from compute.node import verdicts, withdrawn_keys
 from compute.node.config import Config
 from compute.node.store import Store
 from compute.protocol import codes, documents, operations, shapes, terms
@@ -57,6 +57,7 @@ class Case:
     consents: list[Document] = field(default_factory=list)
     party: Document = field(default_factory=dict)
     dataset: Document | None = None
+    verdict: verdicts.Verdict | None = None  # the privacy gate's, where this node supplies data
     step: str = ""
 
     @property
@@ -192,10 +193,13 @@ def check_grants(accepted: Mapping[str, Any], *, job: Mapping[str, Any], grants:
 
 
 def reserve(case: Case) -> None:
-    """Step 6: the job id for ever, one unit, and the partition of its columns, in one durable transaction."""
-    uses = partitions.uses(case.request, parties=case.job["parties"], organization=case.config.organization)
+    """Step 6: the job id for ever, one unit, the partition of its columns, its epsilon: one durable transaction."""
     case.store.reserve(
-        job=case.job, task=case.task, fencing_token=case.fencing_token, uses=uses if case.dataset else ()
+        job=case.job,
+        task=case.task,
+        fencing_token=case.fencing_token,
+        uses=case.verdict.uses if case.verdict else (),
+        spending=case.verdict.spending if case.verdict else None,
     )
 
 
@@ -248,7 +252,15 @@ def _check_own_place(case: Case) -> None:
     if case.dataset is None:
         known = any(item["name"] == name for item in case.store.datasets())
         raise Refused("COMMITMENT_MISMATCH" if known else "DATASET_UNKNOWN")
-    blocks.check(case.request, case.dataset, rank=case.rank, min_group=int(case.job["min_group"]))
+    case.verdict = verdicts.judge(
+        case.request,
+        case.dataset,
+        parties=case.job["parties"],
+        recipient=case.job["result"]["organization"],
+        config=case.config,
+        min_group=int(case.job["min_group"]),
+    )
+    verdicts.check_reviewed(case.request, config=case.config, store=case.store)
 
 
 def _check_consents(case: Case) -> None:

@@ -7,13 +7,14 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from compute.node import trust
+from compute.node.budget import Limits
 from compute.node.errors import ConfigInvalid
-from compute.protocol import keyfiles, shapes
+from compute.protocol import keyfiles, privacy, shapes
 from compute.protocol.operations import MINIMUM_GROUP
 from compute.protocol.shapes import DocumentInvalid
 from ledger.proofs import checkpoints, notes, policies
@@ -60,7 +61,11 @@ class Config:
     min_group: int
     poll_seconds: float
     witness: WitnessSection | None = None
+    relay: str | None = None
+    engine_memory_mb: int | None = None
     kept_trust: TrustPolicy | None = None
+    privacy: Limits = field(default_factory=Limits)
+    reviewers: Mapping[str, str] = field(default_factory=dict)  # name: did:key of each person who may review
 
     @property
     def trust(self) -> TrustPolicy:
@@ -93,6 +98,8 @@ _TEXT = shapes.text(1, 400)
 _TEXT_LONG = shapes.text(1, 2500)  # an ML-DSA-44 vkey has 1,750 characters and its name
 _URL = shapes.pattern(r"https?://[A-Za-z0-9.\-_\[\]:]{1,200}(/[A-Za-z0-9._~/\-]{0,200})?", "an http or https address")
 _PORT = shapes.integer(1024, 65_530)
+_HOST_PORT = shapes.pattern(r"[A-Za-z0-9.\-\[\]:]{1,200}:[0-9]{1,5}", "host:port")
+_MEMORY_MB = shapes.integer(128, 1 << 24)
 _SHAPE = {
     "name": shapes.text(1, 60),
     "organization": shapes.urn("org"),
@@ -108,6 +115,32 @@ _WITNESS = shapes.members(
     {"name": shapes.text(1, 255), "host": shapes.text(1, 200), "port": _PORT, "logs": shapes.list_of(_TEXT_LONG)}
 )
 _CHAIN = shapes.members({"rpc_url": _URL, "chain_id": shapes.integer(1), "contract_address": shapes.ADDRESS})
+
+_REVIEWERS = shapes.map_of(shapes.document_key, names=shapes.SLUG, high=16)
+
+
+def _privacy(value: Any, path: str) -> None:
+    """[privacy]: decimals in quotes, as in requests; what is left out has its default."""
+    shapes.members(
+        {},
+        optional={"epsilon": _TEXT, "per_answer": _TEXT, "delta": _TEXT, "days": shapes.integer(1, 3660)},
+    )(value, path)
+    try:
+        _limits(value)
+    except (ValueError, ArithmeticError):
+        raise shapes.refuse(path, 'needs decimals in quotes, such as epsilon = "1" and per_answer = "0.1"') from None
+
+
+def _limits(value: Mapping[str, Any]) -> Limits:
+    default = Limits()
+    return Limits(
+        epsilon_micro=privacy.parse_epsilon(value["epsilon"]) if "epsilon" in value else default.epsilon_micro,
+        per_answer_micro=privacy.parse_epsilon(value["per_answer"])
+        if "per_answer" in value
+        else default.per_answer_micro,
+        delta_pico=privacy.parse_delta(value["delta"]) if "delta" in value else default.delta_pico,
+        days=value.get("days", default.days),
+    )
 
 
 def write(home: Path, settings: Mapping[str, Any]) -> Config:
@@ -168,6 +201,8 @@ def load(home: Path) -> Config:
         engine_base_port=settings["engine"]["base_port"],
         min_group=settings["min_group"],
         poll_seconds=settings["poll_milliseconds"] / 1000,
+        relay=settings.get("relay"),
+        engine_memory_mb=settings.get("engine_memory_mb"),
         witness=None if witness is None else WitnessSection(**{**witness, "logs": tuple(witness["logs"])}),
         kept_trust=trust.load(
             home,
@@ -175,6 +210,8 @@ def load(home: Path) -> Config:
             log_origin=settings["exchange"]["log_origin"],
             log_key=settings["exchange"]["log_key"],
         ),
+        privacy=_limits(settings.get("privacy", {})),
+        reviewers=settings.get("reviewers", {}),
     )
 
 
@@ -204,10 +241,20 @@ def add_table(home: Path, name: str, table: Mapping[str, Any]) -> Config:
 
 
 def _check(settings: Mapping[str, Any]) -> None:
-    optional = {"chain": _CHAIN, "witness": _WITNESS}
+    optional = {
+        "chain": _CHAIN,
+        "witness": _WITNESS,
+        "relay": _HOST_PORT,
+        "engine_memory_mb": _MEMORY_MB,
+        "privacy": _privacy,
+        "reviewers": _REVIEWERS,
+    }
     shape = _SHAPE | {name: found for name, found in optional.items() if name in settings}
     try:
         shapes.members(shape)(dict(settings), "")
+        reviewers = list(settings.get("reviewers", {}).values())
+        if len(set(reviewers)) != len(reviewers):
+            raise shapes.refuse("reviewers", "must name different keys: two persons, two keys")
         notes.parse_vkey(settings["exchange"]["log_key"])
         for vkey in settings.get("witness", {}).get("logs", ()):
             checkpoints.parse_vkey(vkey)

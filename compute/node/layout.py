@@ -50,6 +50,10 @@ CREATE TRIGGER IF NOT EXISTS reports_no_update BEFORE UPDATE ON reports
     BEGIN SELECT RAISE(ABORT, 'reports are append-only'); END;
 CREATE TRIGGER IF NOT EXISTS reports_no_delete BEFORE DELETE ON reports
     BEGIN SELECT RAISE(ABORT, 'reports are append-only'); END;
+CREATE TABLE IF NOT EXISTS reviews (
+    computation TEXT NOT NULL, reviewer_key TEXT NOT NULL, document TEXT NOT NULL,
+    PRIMARY KEY (computation, reviewer_key)
+) STRICT;
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT, verb TEXT NOT NULL, computation TEXT NOT NULL, body TEXT NOT NULL,
     written_at TEXT NOT NULL, settled TEXT NOT NULL DEFAULT ''

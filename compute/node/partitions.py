@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compute.protocol import operations
 from compute.protocol.codes import Refused
 
 
@@ -33,14 +34,22 @@ def uses(request: Mapping[str, Any], *, parties: Sequence[Mapping[str, Any]], or
     the match. The group owner of an aligned run adds up none of its own values.
     """
     parameters = request["parameters"]
+    if "privacy" in parameters:
+        return []  # noised numbers are no totals of blocks, and what was reviewed is shown in the table's history
     own = next(party for party in parties if party["organization"] == organization)
+    if own.get("role") == "requester":
+        return []  # its own table, its own answer
     partition = OWN_BLOCKS
+    if request.get("operation", operations.JOINT_STATISTICS) != operations.JOINT_STATISTICS:
+        # Whatever else adds values up does so over persons that the other parties' tables select.
+        others = [f"{item['organization']} {item['dataset_commitment']}" for item in parties if item is not own]
+        partition = f"{request['operation']} with {', '.join(others)}"
     if "value_provider" in parameters:
         if parameters["value_provider"] != organization:
             return []
         grouping = next(party for party in parties if party["organization"] == parameters["group_provider"])
         partition = f"matched with {grouping['organization']} {grouping['dataset_commitment']}"
-    return [Use(own["dataset_commitment"], column, partition) for column in parameters["values"]]
+    return [Use(own["dataset_commitment"], column, partition) for column in parameters.get("values", [])]
 
 
 def check(connection: sqlite3.Connection, uses: Sequence[Use]) -> None:

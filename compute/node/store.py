@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from compute.node import journal, partitions
+from compute.node import budget, journal, partitions
 from compute.node.layout import SCHEMA
 from compute.protocol import shapes
 from compute.protocol.codes import Refused
@@ -56,7 +56,7 @@ class Store:
         self._local = threading.local()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.transaction() as connection:
-            for statement in _statements(SCHEMA + journal.SCHEMA):
+            for statement in _statements(SCHEMA + budget.SCHEMA + journal.SCHEMA):
                 connection.execute(statement)
         path.chmod(0o600)
 
@@ -152,11 +152,20 @@ class Store:
 
     # --- jobs and units -----------------------------------------------------------------------------------
 
-    def reserve(self, *, job: Document, task: str, fencing_token: int, uses: Sequence[partitions.Use] = ()) -> None:
+    def reserve(
+        self,
+        *,
+        job: Document,
+        task: str,
+        fencing_token: int,
+        uses: Sequence[partitions.Use] = (),
+        spending: budget.Spending | None = None,
+    ) -> None:
         """Take the job id and one unit, durably, in one transaction: the last step before data is opened.
 
         Args:
             uses: which values the answer adds up over which blocks; see `partitions`.
+            spending: what a noised answer takes from its table's budget, never to be given back; see `budget`.
         Raises:
             Refused: `JOB_REPLAYED` it was here before (for ever); `QUOTA_EXHAUSTED`; `PARTITION_DIFFERS`.
         """
@@ -188,6 +197,7 @@ class Store:
                 ),
             )
             partitions.keep(connection, uses, computation=job["id"])
+            taken_micro = 0 if spending is None else budget.spend(connection, spending, computation=job["id"], now=now)
             journal.append(
                 connection,
                 event="job.admitted",
@@ -195,6 +205,7 @@ class Store:
                 computation=job["id"],
                 contract=job["contract"],
                 job_digest=statements.digest(job),
+                **({} if spending is None else {"dataset": spending.dataset, "epsilon_micro": taken_micro}),
             )
 
     def start(self, computation: str) -> None:

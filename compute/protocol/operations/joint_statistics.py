@@ -7,12 +7,16 @@ what it always was:
      "histogram": ["wage"],
      "quantile_bands": [{"column": "wage", "probabilities": ["0.25", "0.5"]}]}
 
+With `privacy` ({"mechanism": "discrete_laplace", "epsilon": "0.1"}) filters and groups are free of the blocks, filters
+may be ranges ({"column": "wage", "from": "3000", "to": "5000"}), and every owner adds its own noise to count and sum.
+
 A request names no cuts: a column is counted by the bands that all owners declare alike, and by no others.
 """
 
 from typing import Any
 
-from compute.protocol import privacy, shapes
+from compute.protocol import privacy as noise
+from compute.protocol import shapes
 from compute.protocol.operations.base import (
     FILTER,
     MINIMUM_GROUP,
@@ -41,6 +45,14 @@ MEASURES = shapes.members(
 )
 
 
+def _filter(value: Any, path: str) -> None:
+    """Categories of a column, or a range of numbers; ranges select no whole blocks."""
+    (noise.RANGE if isinstance(value, dict) and "in" not in value else FILTER)(value, path)
+
+
+SHAPE = {**STATISTICS, "filters": shapes.list_of(_filter, low=0, high=4)}
+
+
 def parameters(
     *,
     group_by: list[str],
@@ -48,6 +60,7 @@ def parameters(
     filters: list[dict[str, Any]] | None = None,
     min_group: int = MINIMUM_GROUP,
     measures: dict[str, Any] | None = None,
+    privacy: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Parameters of joint_statistics, checked."""
     found: dict[str, Any] = {
@@ -56,6 +69,7 @@ def parameters(
         "filters": filters or [],
         "min_group": min_group,
         **({"measures": measures} if measures is not None else {}),
+        **({"privacy": privacy} if privacy is not None else {}),
     }
     OPERATION.shape(found, "parameters")
     OPERATION.check(found)
@@ -69,8 +83,12 @@ def check(parameters: Parameters) -> None:
     """
     check_filters(parameters)
     asked = parameters.get("measures")
+    if "privacy" not in parameters and any("in" not in item for item in parameters["filters"]):
+        raise shapes.refuse("parameters.filters", "may name a range only beside privacy")
     if asked is None:
         return
+    if "privacy" in parameters:
+        raise shapes.refuse("parameters.measures", "are exact only; leave out measures or privacy")
     pairs = [frozenset(pair) for pair in asked.get("covariance", [])]
     quantiles = [item["column"] for item in asked.get("quantile_bands", [])]
     if not asked or len(set(pairs)) != len(pairs) or len(set(quantiles)) != len(quantiles):
@@ -79,22 +97,6 @@ def check(parameters: Parameters) -> None:
         parameters["values"]
     ):
         raise shapes.refuse("parameters.measures", "must name columns of parameters.values")
-
-
-def _filter(value: Any, path: str) -> None:
-    is_range = isinstance(value, dict) and "in" not in value
-    (privacy.RANGE if is_range else FILTER)(value, path)
-
-
-def _check(parameters: Parameters) -> None:
-    """Ranges are for answers that are noised or reviewed: no whole blocks follow from them."""
-    check_filters(parameters)
-    if "privacy" not in parameters and any("in" not in item for item in parameters["filters"]):
-        raise shapes.refuse("parameters.filters", "may name a range only beside `privacy`")
-
-
-SHAPE = {**STATISTICS, "filters": shapes.list_of(_filter, low=0, high=4)}
-OPTIONAL: dict[str, shapes.Shape] = {"privacy": privacy.shape}
 
 
 def _columns(parameters: Parameters, provider: str) -> list[str]:
@@ -116,7 +118,7 @@ OPERATION = Operation(
     why_zh="各方列相同、人不同：先在本地汇总，再以加法秘密分享相加，行不出门，传输最少。",
     why_en="The parties hold the same columns of different people: each aggregates its own rows, then the partial "
     "sums are added under additive secret sharing; rows stay home and the least is sent.",
-    shape=shapes.members(STATISTICS, optional={"measures": MEASURES}),
+    shape=shapes.members(SHAPE, optional={"measures": MEASURES, "privacy": noise.shape}),
     check=check,
     columns=_columns,
 )

@@ -1,0 +1,103 @@
+"""What the gate says of one request over one table of this node: the same code for consent, admission and dry run.
+
+Tier 1: exact, whole blocks. Tier 2: noised, from the table's budget. Tier 3: exact, let through by two reviewers.
+Decided from descriptions and from the node's own store; no dataset is opened.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from compute.engines import registry
+from compute.engines.errors import EngineRefused
+from compute.node import blocks, budget, partitions, reviews
+from compute.node.config import Config
+from compute.node.store import Store
+from compute.protocol import control_levels, operations, privacy
+from compute.protocol.codes import Refused
+from compute.protocol.control_levels import Level
+
+FIXED_BLOCKS, NOISED, REVIEWED = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one answer would use up and show.
+
+    Args:
+        uses: columns that are added up exactly, and over which partition; spending: what is taken from the budget.
+        outcomes: what each column has become where it reaches the recipient.
+    """
+
+    tier: int
+    uses: tuple[partitions.Use, ...]
+    spending: budget.Spending | None
+    outcomes: Mapping[str, Level]
+
+
+def judge(
+    request: Mapping[str, Any],
+    description: Mapping[str, Any],
+    *,
+    parties: Sequence[Mapping[str, Any]],
+    recipient: str,
+    config: Config,
+    min_group: int,
+) -> Verdict:
+    """Judge a request by descriptions alone.
+
+    Args:
+        parties: of the job, this node's organisation among them; recipient: whose key the result is sealed to.
+    Raises:
+        Refused: as `blocks.check`; `PARAMETERS_OUT_OF_TERMS` for a column shown beyond its level or an epsilon above
+            what one answer may take. None depends on a row.
+    """
+    own = next(party for party in parties if party["organization"] == config.organization)
+    blocks.check(request, description, rank=int(own["rank"]), min_group=min_group)
+    outcomes = derived(request, rank=int(own["rank"]))
+    shown = control_levels.refused(description, outcomes, recipient=recipient)
+    if shown and config.organization != recipient:  # nothing is hidden from the owner of the table
+        raise Refused("PARAMETERS_OUT_OF_TERMS")
+    asked = request["parameters"].get("privacy")
+    spending = None
+    if asked is not None and asked["mechanism"] != privacy.REVIEWED:
+        spending = budget.spending(
+            request["parameters"],
+            dataset=str(description["name"]),
+            commitment=str(description["commitment"]),
+            contract=str(request["contract"]),
+            buyer=recipient,
+            limits=config.privacy,
+        )
+    return Verdict(
+        tier=FIXED_BLOCKS if asked is None else REVIEWED if spending is None else NOISED,
+        uses=tuple(partitions.uses(request, parties=parties, organization=config.organization)),
+        spending=spending,
+        outcomes=outcomes,
+    )
+
+
+def check(verdict: Verdict, *, store: Store, now: datetime) -> int:
+    """Look whether the store would admit it, reserving nothing; returns the millionths of epsilon it would cost.
+
+    Raises:
+        Refused: `PARTITION_DIFFERS`, `QUOTA_EXHAUSTED`.
+    """
+    partitions.check(store.connection(), verdict.uses)
+    return 0 if verdict.spending is None else budget.check(store.connection(), verdict.spending, now=now)
+
+
+def check_reviewed(request: Mapping[str, Any], *, config: Config, store: Store) -> None:
+    """Check that a request of tier 3 has its two approvals; any other needs none."""
+    if reviews.is_asked(request):
+        reviews.check(request, config=config, store=store)
+
+
+def derived(request: Mapping[str, Any], *, rank: int) -> dict[str, Level]:
+    """What the engine makes of this party's columns."""
+    try:
+        engine = registry.get(operations.get(request["operation"]).engine)
+        return engine.derive(request["parameters"], rank=rank)
+    except EngineRefused as refused:
+        raise Refused(refused.failure_code) from refused
