@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.utils import timezone
 
+from compute.protocol import stages
 from compute.querysets import (
     ComputationQuerySet,
     ConsentQuerySet,
@@ -174,6 +175,39 @@ class NodeTask(models.Model):
     @property
     def urn(self) -> str:
         return identifiers.make_urn("task", self.ref)
+
+
+class TaskEvent(models.Model):
+    """One stage that a node came to in one claim: words and numbers of a closed list, never a text of the node's."""
+
+    task = models.ForeignKey(NodeTask, on_delete=models.PROTECT, related_name="events")
+    fencing_token = models.PositiveIntegerField()
+    sequence = models.PositiveSmallIntegerField()
+    stage = models.CharField(max_length=16)
+    percent = models.PositiveSmallIntegerField()
+    seconds = models.PositiveIntegerField(help_text="Whole seconds since the claim, by the node's clock.")
+    size_bytes = models.BigIntegerField(help_text="Sent to peers so far, rounded up to a power of two.")
+    received = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["fencing_token", "sequence"]
+        constraints = [
+            models.UniqueConstraint(fields=["task", "fencing_token", "sequence"], name="task_event_once"),
+            models.CheckConstraint(condition=Q(stage__in=list(stages.STAGES)), name="task_event_stage_known"),
+            models.CheckConstraint(
+                condition=Q(
+                    sequence__lt=stages.MAX_EVENTS,
+                    percent__lte=100,
+                    seconds__lte=stages.MAX_SECONDS,
+                    size_bytes__gte=0,
+                    size_bytes__lte=stages.MAX_BYTES,
+                ),
+                name="task_event_bounded",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"event {self.sequence} of task {self.task_id}: {self.stage}"
 
 
 class SealedPart(models.Model):

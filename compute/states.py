@@ -56,7 +56,8 @@ COMPUTATION: Transitions[ComputationState] = Transitions(
         _C.CONSENTING: _BEFORE_RUN | {_C.AUTHORIZED, _C.REJECTED},
         _C.AUTHORIZED: _BEFORE_RUN | {_C.DISPATCHED, _C.REJECTED},
         _C.DISPATCHED: _BEFORE_RUN | {_C.EXECUTING, _C.FAILED},  # a node may refuse before all are ready
-        _C.EXECUTING: frozenset({_C.SEALED, _C.FAILED, _C.WITHHELD}),
+        # Until it is charged the buyer may still cancel: the nodes stop within a heartbeat.
+        _C.EXECUTING: frozenset({_C.SEALED, _C.FAILED, _C.WITHHELD, _C.WITHDRAWN}),
         _C.SEALED: frozenset({_C.RELEASED}),  # charged: what is paid for is handed over, revoked or not
         _C.RELEASED: frozenset(),
         _C.WITHDRAWN: frozenset(),

@@ -3,15 +3,25 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from compute.models import Computation
+from compute.models import Computation, NodeTask
 from exchange.kernel import identifiers
 from exchange.members.models import Organization
 from ledger.models import Anchor, Checkpoint, Entry, Leaf
 
 
 @dataclass(frozen=True, slots=True)
+class StageEvent:
+    """One line of a party's log of the run: a word of `compute.protocol.stages`, and numbers."""
+
+    stage: str
+    percent: int
+    seconds: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class PartyProgress:
-    """One party of a computation as pages and the API show it."""
+    """One party of a computation as pages and the API show it; `code` is how its own report says that it ended."""
 
     organization: str
     name_zh: str
@@ -22,6 +32,8 @@ class PartyProgress:
     state: str
     stage: str
     percent: int
+    code: str
+    events: list[StageEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +60,7 @@ class Step:
 
 def parties(computation: Computation) -> list[PartyProgress]:
     """Every party of the plan in rank order, whether or not its task exists yet."""
-    tasks = {task.organization_id: task for task in computation.tasks.all()}
+    tasks = {task.organization_id: task for task in computation.tasks.prefetch_related("events")}
     consents = {consent.organization.urn: consent for consent in computation.consents.all()}
     found = []
     for party in computation.plan["parties"]:
@@ -65,9 +77,20 @@ def parties(computation: Computation) -> list[PartyProgress]:
                 state=task.state if task else "",
                 stage=task.stage if task else "",
                 percent=task.percent if task else 0,
+                code=str((task.report or {}).get("code") or "") if task else "",
+                events=_events(task) if task else [],
             )
         )
     return found
+
+
+def _events(task: NodeTask) -> list[StageEvent]:
+    """The stages of the claim that counts, in order."""
+    return [
+        StageEvent(event.stage, event.percent, event.seconds, event.size_bytes)
+        for event in task.events.all()
+        if event.fencing_token == task.fencing_token
+    ]
 
 
 def steps(computation: Computation) -> list[Step]:

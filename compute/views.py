@@ -117,17 +117,19 @@ def _context(
 ) -> dict[str, Any]:
     """What every page of one computation may use.
 
-    `computation`, `parties` (timeline.PartyProgress in rank order), `steps` (timeline.Step in log order),
-    `learned` (what each party learns: role, zh, en), `policy` (rule, controls, zh, en …), `plan` (engine,
-    technique, zh, en), `request_document`, `path` (states from requested to released, for a stepper),
-    `is_final`, `end_sentence` (why there is no result), `receipt_ready`, `receipt_number`, `can_review`,
+    `computation`, `parties` (timeline.PartyProgress in rank order), `has_events` (whether any has a log),
+    `steps` (timeline.Step in log order), `learned` (what each party learns: role, zh, en), `policy` (rule, controls,
+    zh, en …), `plan` (engine, technique, zh, en), `request_document`, `path` (states from requested to released, for a
+    stepper), `is_final`, `end_sentence` (why there is no result), `receipt_ready`, `receipt_number`, `can_review`,
     `can_withdraw`, `can_open` (the buyer of a released result: show `hengshu result open REF`), `review_form`.
     """
     by = request.membership
     state = ComputationState(computation.state)
+    parties = timeline.parties(computation)
     return {
         "computation": computation,
-        "parties": timeline.parties(computation),
+        "parties": parties,
+        "has_events": any(party.events for party in parties),
         "steps": timeline.steps(computation),
         "learned": timeline.learned(computation),
         "policy": computation.policy,
@@ -156,5 +158,8 @@ def _end_sentence(computation: Computation) -> str:
     code = computation.end_code
     if not code:
         return ""
+    language = get_language() or "zh"
+    if codes.is_known(code) and computation.end_stage == codes.Stage.PREFLIGHT:
+        return codes.get(code).sentence(language, stage=computation.end_stage)
     english = END_SENTENCES.get(code) or (codes.get(code).sentence("en") if codes.is_known(code) else code)
-    return sentences.sentence(code, english=english, language=get_language() or "zh")
+    return sentences.sentence(code, english=english, language=language)

@@ -16,7 +16,7 @@ from compute.errors import (
 )
 from compute.models import Computation, Consent
 from compute.protocol import documents, shapes
-from compute.states import BEFORE_DISPATCH, COMPUTATION, ComputationState
+from compute.states import COMPUTATION, ComputationState
 from contracts.access import access_contract
 from contracts.actions import meters
 from contracts.models import Contract
@@ -130,11 +130,13 @@ def submit(*, document: Mapping[str, Any], by: Membership, now: datetime | None 
 
 @transaction.atomic
 def withdraw(*, computation: Computation, by: Membership) -> Computation:
-    """Take a request back before it runs; quota and money return.
+    """Take a request back before it is charged; quota and money return, and nodes that are at work stop.
+
+    A node hears of it with its next sign of life, a second later; it kills its engine and gives its unit back.
 
     Raises:
         PermissionRefused: not the buyer.
-        InvalidTransition: it runs already, or is over.
+        InvalidTransition: it is charged already, or over.
     Idempotent: withdrawing again changes nothing.
     """
     check_permission(by, Permission.COMPUTATION_REQUEST)
@@ -146,6 +148,7 @@ def withdraw(*, computation: Computation, by: Membership) -> Computation:
             locked,
             ComputationState.WITHDRAWN,
             code="WITHDRAWN_BY_BUYER",
+            stage=_reached(locked),
             issuer=by.organization.urn,
             now=timezone.now(),
         )
@@ -203,10 +206,16 @@ def _plan_as_json(plan: planner.ExecutionPlan) -> dict[str, Any]:
     }
 
 
+def _reached(computation: Computation) -> str:
+    """How far the party that is furthest behind had come; empty before any node was at work."""
+    task = computation.tasks.exclude(stage="").order_by("percent", "rank").first()
+    return task.stage if task else ""
+
+
 def can_withdraw(computation: Computation, *, by: Membership | None) -> bool:
     """Whether the page offers the buyer to withdraw."""
     return (
         by is not None
         and by.organization_id == computation.buyer_id
-        and ComputationState(computation.state) in BEFORE_DISPATCH
+        and COMPUTATION.can(ComputationState(computation.state), ComputationState.WITHDRAWN)
     )

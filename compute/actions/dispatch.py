@@ -1,11 +1,13 @@
 """From a logged authorization to one task for each party, and the clearing away of what ran out of time."""
 
+import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
 
 from compute.actions import moves
+from compute.actions.results import RELEASE_WITHIN
 from compute.models import Computation, NodeTask, SeenMessage
 from compute.states import BEFORE_DISPATCH, LEASED_TASKS, ComputationState, TaskState
 from contracts.actions import leases
@@ -16,6 +18,8 @@ from exchange.members.exchange_keys import exchange_organization
 from exchange.members.models import Organization
 from ledger import actions as ledger
 from ledger.kinds import EntryKind
+
+logger = logging.getLogger(__name__)
 
 MAX_CLAIMS = 3  # how often a task that nobody has begun may be taken again after its lease ran out
 REPLAY_WINDOW = timedelta(minutes=15)  # nonces are kept three times as long as a message may be old
@@ -125,6 +129,11 @@ def _expire(computation: Computation, now: datetime) -> int:
     state = ComputationState(computation.state)
     if state in BEFORE_DISPATCH:
         moves.end(computation, ComputationState.EXPIRED, code="REQUEST_EXPIRED", stage=state.value, now=now)
+        return 1
+    if state == ComputationState.SEALED:
+        # No end but the release: it is charged. What the deadline asks for is that somebody looks.
+        logger.error("a charged result waits for its evidence since %s: %s", computation.state_since, computation.ref)
+        Computation.objects.filter(pk=computation.pk).update(deadline=now + RELEASE_WITHIN)
         return 1
     late = list(computation.tasks.select_related("organization").in_states(LEASED_TASKS | {TaskState.PENDING}))
     if state == ComputationState.DISPATCHED:

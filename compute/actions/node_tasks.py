@@ -8,7 +8,7 @@ newer claim nor deliver a late result.
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,7 +29,7 @@ from compute.errors import (
     TaskClosed,
     TaskNotAvailable,
 )
-from compute.models import Computation, NodeTask, SealedPart
+from compute.models import Computation, NodeTask, SealedPart, TaskEvent
 from compute.protocol import documents, sealing, shapes, terms
 from compute.states import LEASED_TASKS, ComputationState, TaskState
 from exchange.kernel import identifiers
@@ -119,8 +119,17 @@ def offer(
 
 
 @transaction.atomic
-def beat(*, organization: Organization, task: str, fencing_token: int, stage: str, percent: int, now: datetime) -> Beat:
-    """Extend the lease, note progress, and tell whether to go on.
+def beat(
+    *,
+    organization: Organization,
+    task: str,
+    fencing_token: int,
+    stage: str,
+    percent: int,
+    now: datetime,
+    events: Sequence[Mapping[str, Any]] = (),
+) -> Beat:
+    """Extend the lease, note progress and the stages passed since, and tell whether to go on.
 
     Raises:
         LeaseLost: the lease ran out or a newer claim holds the task.
@@ -129,6 +138,7 @@ def beat(*, organization: Organization, task: str, fencing_token: int, stage: st
     if found.state == TaskState.CANCELLED and found.fencing_token == fencing_token:
         return Beat(go=False, cancel=True, reason=computation.end_code or "RUN_CANCELLED")
     _check_lease(found, fencing_token, now)
+    _keep(events, task=found, now=now)
     go = computation.state == ComputationState.EXECUTING and found.state in {TaskState.READY, TaskState.RUNNING}
     fields: dict[str, Any] = {
         "lease_until": _lease(now),
@@ -145,7 +155,14 @@ def beat(*, organization: Organization, task: str, fencing_token: int, stage: st
 
 @transaction.atomic
 def stop(
-    *, organization: Organization, task: str, fencing_token: int, report: Mapping[str, Any], outcome: str, now: datetime
+    *,
+    organization: Organization,
+    task: str,
+    fencing_token: int,
+    report: Mapping[str, Any],
+    outcome: str,
+    now: datetime,
+    events: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Record that a node refused or failed, with its signed report; the computation ends for everybody.
 
@@ -167,6 +184,7 @@ def stop(
     reports.check(report, task=found, computation=computation)
     if report["outcome"] != outcome:
         raise ReportInvalid(f"The report's outcome is not `{outcome}`.")
+    _keep(events, task=found, now=now)
     fields = {"report": dict(report), "report_digest": statements.digest(report), "lease_until": None}
     if found.state == TaskState.CANCELLED:
         NodeTask.objects.filter(pk=found.pk).update(changed=now, **fields)
@@ -193,6 +211,7 @@ def submit(
     report: Mapping[str, Any],
     sealed_part: str,
     now: datetime,
+    events: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Take a party's sealed part with its signed report; acceptance follows when all parties' are in.
 
@@ -218,6 +237,7 @@ def submit(
         raise PartInvalid("The part's size or SHA-256 is not that of the report; send the bytes that were reported.")
     if part["suite"] != sealing.SUITE:
         raise PartInvalid(f"Parts are sealed with {sealing.SUITE}.")
+    _keep(events, task=found, now=now)
     SealedPart.objects.create(
         task=found,
         ciphertext=ciphertext,
@@ -237,6 +257,26 @@ def submit(
         percent=100,
     )
     schedule.advance_later()
+
+
+def _keep(events: Sequence[Mapping[str, Any]], *, task: NodeTask, now: datetime) -> None:
+    """Keep what a node says of its stages; an event that is known by its number stays as it was first told."""
+    TaskEvent.objects.bulk_create(
+        [
+            TaskEvent(
+                task=task,
+                fencing_token=task.fencing_token,
+                sequence=event["sequence"],
+                stage=event["stage"],
+                percent=event["percent"],
+                seconds=event["seconds"],
+                size_bytes=event["bytes"],
+                received=now,
+            )
+            for event in events
+        ],
+        ignore_conflicts=True,
+    )
 
 
 def _lock(organization: Organization, task: str) -> tuple[NodeTask, Computation]:

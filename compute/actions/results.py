@@ -1,6 +1,6 @@
 """From parts to a result: accepted once, charged once, released when its evidence stands, receipted once."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +24,8 @@ from ledger.errors import NotYetSealed
 from ledger.kinds import EntryKind
 from ledger.models import Entry
 from ledger.proofs import canonical, statements
+
+RELEASE_WITHIN = timedelta(hours=1)  # a checkpoint takes seconds, an anchor a minute; a chain may be away for hours
 
 
 @transaction.atomic
@@ -61,7 +63,8 @@ def accept(*, computation: Computation, now: datetime) -> Result | None:
         },
         key=f"result-accepted:{locked.ref}",
     )
-    moves.move(locked, ComputationState.SEALED, now=now, deadline=None)
+    # Charged, so it never ends but in a release: past this moment staff are told, again every hour.
+    moves.move(locked, ComputationState.SEALED, now=now, deadline=now + RELEASE_WITHIN)
     schedule.advance_later()
     return Result.objects.create(computation=locked, accepted_entry=entry, accepted_at=now)
 

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from compute.actions import consents, node_tasks, nodes
 from compute.errors import NodeMessageInvalid
-from compute.protocol import shapes
+from compute.protocol import shapes, stages
 from exchange.kernel.errors import DomainError
 from exchange.members.models import Organization
 
@@ -27,7 +27,7 @@ Answer = dict[str, Any]
 _TASK = {"task": shapes.urn("task"), "fencing_token": shapes.integer(1)}
 _REPORTED = {**_TASK, "report": shapes.map_of(shapes.anything, names=shapes.text(1, 64))}
 _DOCUMENT = shapes.map_of(shapes.anything, names=shapes.text(1, 64))
-_STAGE = shapes.pattern(r"[a-z_]{1,32}", "a word of a-z and _")  # a word for the page, never a free text
+_STAGE = shapes.choice(*stages.STAGES)  # a word for the page, never a free text
 _VERSION = re.compile(r"[0-9A-Za-z.+-]{1,64}", re.ASCII)
 _BODIES: dict[str, Mapping[str, shapes.Shape]] = {
     "consent": {"consent": _DOCUMENT},
@@ -38,6 +38,7 @@ _BODIES: dict[str, Mapping[str, shapes.Shape]] = {
     "fail": _REPORTED,
     "submit": {**_REPORTED, "sealed_part": lambda value, path: _check_text(value, path)},
 }
+_OPTIONAL: Mapping[str, shapes.Shape] = {"events": stages.EVENTS}  # closed: no member can hold a text
 MAX_BASE64 = 6 * 1024 * 1024
 
 
@@ -94,6 +95,7 @@ def _progress(organization: Organization, body: Body, now: datetime) -> Answer:
         stage=body["stage"],
         percent=body["percent"],
         now=now,
+        events=body.get("events", ()),
     )
     return {"go": beat.go, "offers": beat.offers, "cancel": beat.cancel, "reason": beat.reason}
 
@@ -107,6 +109,7 @@ def _stop(outcome: str) -> Callable[[Organization, Body, datetime], Answer]:
             report=body["report"],
             outcome=outcome,
             now=now,
+            events=body.get("events", ()),
         )
         return {"recorded": True}
 
@@ -121,6 +124,7 @@ def _submit(organization: Organization, body: Body, now: datetime) -> Answer:
         report=body["report"],
         sealed_part=body["sealed_part"],
         now=now,
+        events=body.get("events", ()),
     )
     return {"accepted": True}
 
@@ -144,7 +148,8 @@ def _check_text(value: Any, path: str) -> None:
 
 def _check_body(verb: str, body: Body) -> None:
     """The members of a verb's body; more are ignored, so that newer nodes can say more."""
-    for name, shape in _BODIES.get(verb, {}).items():
+    known = _BODIES.get(verb, {})
+    for name, shape in {**known, **{name: shape for name, shape in _OPTIONAL.items() if name in body}}.items():
         if name not in body:
             raise NodeMessageInvalid(f"body.{name} is missing.")
         try:

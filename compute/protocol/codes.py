@@ -16,6 +16,7 @@ class Stage(StrEnum):
     CONSENT = "consent"
     ADMISSION = "admission"
     LINK = "link"
+    PREFLIGHT = "preflight"
     RUN = "run"
     GATE = "gate"
     DELIVERY = "delivery"
@@ -43,9 +44,13 @@ class FailureCode:
     action_zh: str
     action_en: str
 
-    def sentence(self, language: str = "zh") -> str:
-        """What is so and what to do, in Chinese or English."""
-        return f"{self.zh}{self.action_zh}" if language.startswith("zh") else f"{self.en} {self.action_en}"
+    def sentence(self, language: str = "zh", *, stage: str = "") -> str:
+        """What is so and what to do, in Chinese or English; some codes mean something closer at pre-flight."""
+        zh, en = self.zh, self.en
+        action_zh, action_en = self.action_zh, self.action_en
+        if stage == Stage.PREFLIGHT and self.code in AT_PREFLIGHT:
+            zh, en, action_zh, action_en = AT_PREFLIGHT[self.code]
+        return f"{zh}{action_zh}" if language.startswith("zh") else f"{en} {action_en}"
 
 
 class Refused(DomainError):
@@ -423,6 +428,40 @@ _TABLE: tuple[tuple[str, Stage, Fault, str, str, str, str], ...] = (
         "See which party ended it.",
     ),
 )
+
+# What a code says when it ends a run at pre-flight: before any row was read, and nothing charged.
+AT_PREFLIGHT: Mapping[str, tuple[str, str, str, str]] = {
+    "LINK_FAILED": (
+        "节点之间未能在时限内互相连通。",
+        "The nodes did not reach each other in time.",
+        "请核对各节点的地址、端口与防火墙；不能直连的，请配置中继后重新提交。",
+        "Check each node's address, ports and firewall, or configure a relay; then submit again.",
+    ),
+    "JOB_OUT_OF_TIME": (
+        "节点的时钟与对方或交易所相差超过一分钟。",
+        "A node's clock differs from a peer's or the exchange's by more than a minute.",
+        "请该节点校准时钟（NTP）后重新提交。",
+        "That node sets its clock by NTP; then submit again.",
+    ),
+    "ENGINE_FAILED": (
+        "节点的内存或磁盘不足以完成本次计算。",
+        "The node lacks the memory or the disk for this run.",
+        "请其负责人释放空间或调高 engine_memory_mb，或减少所问的列。",
+        "Its owner frees space or raises engine_memory_mb, or the buyer asks for fewer columns.",
+    ),
+    "PARAMETERS_OUT_OF_TERMS": (
+        "各方数据的列、类型或行数量级不适合本次计算。",
+        "The parties' columns, their types or their number of rows do not suit this run.",
+        "请数据方核对数据说明，或需方另选列与最小组人数。",
+        "The providers compare their schemas, or the buyer chooses other columns or a smaller group size.",
+    ),
+    "REQUEST_MISMATCH": (
+        "对方节点准备执行的是另一项任务。",
+        "A peer's node is about to run another job.",
+        "请交易所重新派发。",
+        "The exchange dispatches it again.",
+    ),
+}
 
 CODES: Mapping[str, FailureCode] = {row[0]: FailureCode(*row) for row in _TABLE}
 
