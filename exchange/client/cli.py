@@ -5,6 +5,7 @@ The parser alone is built here; a command's module is imported when that command
 """
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -23,6 +24,8 @@ _COMMANDS = "exchange.client.commands"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says how it ended (docs/reference/cli.md)."""
+    if argv is None:  # a process of our own: what the imports made stays to the end, no need to walk it again
+        gc.freeze()
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser(_language(arguments))
     args = parser.parse_args(arguments)
@@ -49,7 +52,8 @@ def _run(args: argparse.Namespace, out: Output) -> int:
     directory = Path(args.home or os.environ.get("HENGSHU_HOME") or Path.home() / ".config" / "hengshu")
     context = Context(Home(directory.expanduser()), out, key_path=args.key, url=args.url)
     module, _, function = args.command.partition(":")
-    result: int = getattr(importlib.import_module(f"{_COMMANDS}.{module}"), function)(context, args)
+    run = getattr(importlib.import_module(f"{_COMMANDS}.{module}"), function)
+    result: int = run(context, args)
     return result
 
 

@@ -5,6 +5,8 @@ a slot of its own. The numbers are those of the artifact; `tests/unit/ledger/tes
 Slots are returned as 0x text of 32 bytes, the form in which a chain is asked for them.
 """
 
+from functools import lru_cache
+
 from ledger.proofs.errors import VerificationError
 from ledger.proofs.typed_data import keccak256, to_bytes
 
@@ -66,6 +68,7 @@ def for_statement(*, signer: str, digest: str | bytes) -> list[str]:
     return [voided(signer, digest)]
 
 
+@lru_cache(maxsize=1024)
 def _mapped(slot: int, key: bytes) -> int:
     return int.from_bytes(keccak256(_word(slot) + key), "big")
 

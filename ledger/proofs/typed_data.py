@@ -6,6 +6,7 @@ signature for one says nothing to another.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import coincurve
@@ -106,6 +107,11 @@ def checksum_address(raw: bytes | str) -> str:
     data = to_bytes(raw)
     if len(data) != 20:
         raise VerificationError("TYPED_DATA_INVALID", "an address has 20 bytes")
+    return _checksummed(data)
+
+
+@lru_cache(maxsize=1024)
+def _checksummed(data: bytes) -> str:
     text = data.hex()
     mask = keccak256(text.encode()).hex()
     return "0x" + "".join(c.upper() if int(m, 16) >= 8 else c for c, m in zip(text, mask[:40], strict=True))
