@@ -20,6 +20,8 @@ from compute.engines.errors import FAILURE_CODES, EngineRefused
 
 JOB_FILE, PART_FILE, RESULT_FILE, LOG_FILE = "job.json", "part.json", "result.json", "engine.log"
 DEFAULT_MEMORY_MB = 32 * 1024  # address space, not memory: SPU and XLA map far more than they touch
+DEFAULT_FILE_MB = 64 * 1024  # one file: the keys of 10^8 persons are 6.5 GB
+_EXIT_DISK_FULL = 74  # worker.EXIT_DISK_FULL; importing the worker would load the engines' registry
 _GRACE_SECONDS = 3.0  # after the deadline, before the process is killed from outside
 
 _TRACE = re.compile(r"(/tmp/psi_[A-Za-z0-9_-]{1,200}\.trace)")
@@ -29,6 +31,7 @@ _SENTENCES = {
     "DEADLINE": "The run passed its deadline; nothing was released. Submit again later.",
     "CANCELLED": "The run was stopped.",
     "OOM": "The engine ran out of memory; give the node more or ask for fewer columns.",
+    "DISK_FULL": "The node's disk is full; free space in its work directory and submit again.",
     "ENGINE_CRASH": "The engine process ended abnormally; submit again and read engine.log if it repeats.",
     "ENGINE_ERROR": "The engine reported an error; submit again and read engine.log if it repeats.",
 }
@@ -47,6 +50,8 @@ def write_job(
     min_group: int,
     deadline_seconds: float,
     memory_mb: int = DEFAULT_MEMORY_MB,
+    file_mb: int = DEFAULT_FILE_MB,
+    state: Path | None = None,
 ) -> None:
     """Write everything one run may know into its directory, which must exist and be private (0700).
 
@@ -55,6 +60,7 @@ def write_job(
         private_key: PEM of the key that belongs to this party's certificate.
         dataset: directory of the verified dataset version (`data.csv`, `schema.json`); None without data.
         min_group: the k this node insists on; the job's own is kept when larger.
+        state: directory that the engine keeps from run to run; None for engines that keep nothing.
     """
     names = {}
     for peer, pem in certificates.items():
@@ -72,6 +78,8 @@ def write_job(
         "min_group": min_group,
         "deadline_seconds": deadline_seconds,
         "memory_mb": memory_mb,
+        "file_mb": file_mb,
+        "state": None if state is None else str(state.resolve()),
         "parent": os.getpid(),
     }
     _create(work_dir / JOB_FILE, json.dumps(spec, ensure_ascii=False).encode())
@@ -121,6 +129,7 @@ class Run:
         self._work_dir = work_dir
         self._deadline = deadline
         self._latest = ("link", 0)
+        self._sent = 0
         self._ended_by = ""
         self._lock = threading.Lock()
         self._reader = threading.Thread(target=self._read_progress, daemon=True, name="engine-progress")
@@ -134,6 +143,10 @@ class Run:
     def progress(self) -> tuple[str, int]:
         """The stage and its percentage, as last told."""
         return self._latest
+
+    def sent_bytes(self) -> int:
+        """What the process had sent over its meshes when it last told its progress."""
+        return self._sent
 
     def is_finished(self) -> bool:
         """Whether the process has ended; ends it when its deadline is past."""
@@ -183,14 +196,29 @@ class Run:
             return {}
         return found if isinstance(found, dict) else {}
 
+    def ending(self) -> dict[str, Any]:
+        """How the process ended, for the node's own journal: counts and codes only."""
+        status = self._process.poll()
+        result = self.result()
+        return {
+            "code": self.code() if status is not None else "",
+            "signal": signal.Signals(-status).name if status is not None and status < 0 else None,
+            "exit": status,
+            "peak_mb": int(result.get("peak_mb", 0)),
+        }
+
     def _code_of_exit(self) -> str:
         status = self._process.returncode
-        if status == -signal.SIGALRM:
+        if status in (-signal.SIGALRM, -signal.SIGXCPU):
             return "DEADLINE"
+        if status in (_EXIT_DISK_FULL, -signal.SIGXFSZ):
+            return "DISK_FULL"
         if status == -signal.SIGKILL:
             return "OOM"  # not by us: the kernel
         if status == -signal.SIGABRT:  # SPU aborts when its peer is gone
             return "OOM" if b"bad_alloc" in self._log() else "PEER_LOST"
+        if b"bad_alloc" in self._log() or b"MemoryError" in self._log():
+            return "OOM"
         return "ENGINE_CRASH"
 
     def _log(self) -> bytes:
@@ -218,6 +246,7 @@ class Run:
                 try:
                     told = json.loads(line)
                     self._latest = (str(told["stage"]), int(told["percent"]))
+                    self._sent = int(told.get("bytes", 0))
                 except (ValueError, KeyError, TypeError):
                     continue
 

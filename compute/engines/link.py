@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,7 +27,16 @@ CONNECT_SECONDS = 30.0  # a peer may still be starting its process
 _ATTEMPT_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 _KEEPALIVE_SECONDS = 5
+_TAKEN = b"m"  # says that the connection was accepted into the mesh, not only by the kernel or another listener
 _GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+_sent = 0
+
+
+def sent_bytes() -> int:
+    """How much this process has sent over meshes, before TLS; the libraries' own links are not counted."""
+    return _sent
 
 
 class Mesh:
@@ -105,10 +114,12 @@ class Mesh:
     def _send(self, peer: int, message: bytes) -> None:
         if len(message) > MAX_FRAME_BYTES:
             raise LinkLost("A message is larger than the link allows; ask for fewer groups.")
+        global _sent
         try:
             self._timed(peer).sendall(len(message).to_bytes(4, "big") + message)
         except OSError:
             raise _lost(peer) from None
+        _sent += 4 + len(message)
 
     def _receive(self, peer: int) -> bytes:
         size = int.from_bytes(self._read(peer, 4), "big")
@@ -157,7 +168,8 @@ def connect(context: StageContext, *, stage: int = 0) -> Mesh:
             server = _tls(ssl.PROTOCOL_TLS_SERVER, context, [pinned[rank] for rank in sorted(higher)])
             while higher - set(peers):
                 rank, connection = _accept(server, listener, fingerprints, until)
-                if rank in higher and rank not in peers:
+                if rank in higher:  # a second one: its peer gave the first one up
+                    _close(peers.pop(rank, None))
                     peers[rank] = connection
                 else:
                     connection.close()
@@ -168,12 +180,17 @@ def connect(context: StageContext, *, stage: int = 0) -> Mesh:
     return Mesh(peers, rank=context.rank, deadline=context.deadline)
 
 
-def _tls(side: int, context: StageContext, trusted: list[str]) -> ssl.SSLContext:
+def _tls(side: int, context: StageContext, trusted: Sequence[str]) -> ssl.SSLContext:
+    return pinned_tls(side, context.certificate_paths[context.rank], context.key_path, trusted)
+
+
+def pinned_tls(side: int, certificate: Path, key: Path, trusted: Sequence[str]) -> ssl.SSLContext:
+    """TLS 1.3 that shows one certificate and trusts exactly the given ones; also the node's pre-flight uses it."""
     tls = ssl.SSLContext(side)
     tls.minimum_version = ssl.TLSVersion.TLSv1_3
     tls.check_hostname = False  # the certificate itself is pinned
     tls.verify_mode = ssl.CERT_REQUIRED
-    tls.load_cert_chain(_text(context.certificate_paths[context.rank]), _text(context.key_path))
+    tls.load_cert_chain(str(certificate), str(key))
     for pem in trusted:
         tls.load_verify_locations(cadata=pem)
     if side == ssl.PROTOCOL_TLS_SERVER:
@@ -195,7 +212,9 @@ def _dial(tls: ssl.SSLContext, address: str, rank: int, pem: str, until: float) 
         plain: socket.socket | None = None
         try:
             plain = socket.create_connection((host, port), timeout=min(left, _ATTEMPT_SECONDS))
-            connection = tls.wrap_socket(plain)
+            plain = connection = tls.wrap_socket(plain)
+            if connection.recv(1) != _TAKEN:  # what answers is not the mesh: a pre-flight that is about to end
+                raise ConnectionResetError
         except ssl.SSLCertVerificationError:
             _close(plain)
             raise LinkLost(
@@ -232,6 +251,11 @@ def _accept(
         if rank is None:
             connection.close()
             continue
+        try:
+            connection.sendall(_TAKEN)
+        except OSError:
+            connection.close()
+            continue
         _keep_alive(connection)
         return rank, connection
     raise LinkLost("A party did not connect in time; check that every node runs and is reachable.")
@@ -258,10 +282,6 @@ def split_address(address: str) -> tuple[str, int]:
 def _close(connection: socket.socket | None) -> None:
     if connection is not None:
         connection.close()
-
-
-def _text(path: Path) -> str:
-    return str(path)
 
 
 def _lost(peer: int) -> LinkLost:

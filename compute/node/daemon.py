@@ -5,8 +5,10 @@ at any moment leaves either a finished part that is sent again, or a run that is
 """
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
@@ -19,6 +21,7 @@ from exchange.kernel.errors import DomainError
 log = logging.getLogger("hengshu.node")
 
 MAX_BACKOFF_SECONDS = 10.0
+OWED_SECONDS = 1.0
 _OPEN_TASKS = ("pending", "PENDING")
 
 
@@ -41,6 +44,10 @@ class Daemon:
     def recover(self) -> None:
         """After a start: runs whose part never left are void and reported; the outbox is sent by the loop."""
         runs.sweep(self.node.config.work)
+        self._void_unfinished()
+
+    def _void_unfinished(self) -> None:
+        """Report every run that holds a unit though nothing works on it."""
         for held in self.node.store.unfinished():
             job = held["job"]
             party = next(item for item in job["parties"] if item["organization"] == self.node.config.organization)
@@ -84,12 +91,16 @@ class Daemon:
                 except ExchangeRefused as refused:
                     log.warning("the exchange refuses this node's messages: %s", refused.answer)
                     wait = min(wait * 2, MAX_BACKOFF_SECONDS)
+                except (OSError, sqlite3.Error) as error:  # a full disk passes; a node that left would not come back
+                    log.warning("the node cannot write: %s", type(error).__name__)
+                    wait = min(wait * 2, MAX_BACKOFF_SECONDS)
                 self.stopping.wait(wait)
         finally:
             self.stop()
             worker.join()
             self._last_words()
-            self.node.store.note("node.stopped")
+            with suppress(OSError, sqlite3.Error):
+                self.node.store.note("node.stopped")
 
     def stop(self) -> None:
         """Ask both threads to end; safe from a signal handler's thread."""
@@ -100,6 +111,7 @@ class Daemon:
     def poll(self) -> None:
         """Ask for news: revocations first, then requests for consent, then tasks."""
         answer = self.node.client.call("poll", {"version": metadata.version("hengshu")})
+        self._compare_clocks(answer)
         for document in _listed(answer, "revocations"):
             consents.learn_revocation(document, store=self.node.store)
         for document in _listed(answer, "key_revocations"):
@@ -135,6 +147,13 @@ class Daemon:
             log.info("the exchange is away; the outbox keeps the report")
         return outcome
 
+    def _compare_clocks(self, answer: dict[str, Any]) -> None:
+        try:
+            said = shapes.parse_time(answer["server_time"])
+        except (KeyError, TypeError, ValueError):
+            return
+        self.node.skew_seconds = (self.node.clock() - said).total_seconds()
+
     def _sleep(self, seconds: float) -> None:
         self.stopping.wait(seconds)
 
@@ -151,30 +170,43 @@ class Daemon:
                 )
 
     def _work(self) -> None:
+        is_owed = False  # a run ended and the disk would not even take its report
         while not self.stopping.is_set():
+            if is_owed:
+                is_owed = self._is_still_owed()
             with self._news:
-                while not self._tasks and not self.stopping.is_set():
+                while not self._tasks and not self.stopping.is_set() and not is_owed:
                     self._news.wait()
                 if self.stopping.is_set():
                     return
+                if not self._tasks:
+                    self._news.wait(OWED_SECONDS)
+                    continue
                 task, computation = self._tasks.pop(0)
             try:
                 outcome = self.work_one(task, computation)
             except DomainError as error:
                 log.warning("%s: %s", computation, error.code)
-                outcome = error.code
+                is_owed, outcome = True, error.code
             except Exception:  # the worker must outlive any one run; the lease ends it at the exchange
                 log.exception("%s: an error in the node itself", computation)
-                self.node.store.void(computation, code="ENGINE_FAILED")
-                outcome = "ENGINE_FAILED"
+                is_owed, outcome = True, "ENGINE_FAILED"
             if outcome != "not_claimed":
                 self._offered.add(task)
         self.node.store.close()
 
+    def _is_still_owed(self) -> bool:
+        """Try again to void what a run left; whether it is still to be done. Only between runs."""
+        try:
+            self._void_unfinished()
+        except (OSError, sqlite3.Error):
+            return True
+        return False
+
     def _last_words(self) -> None:
         try:
             self.flush()
-        except (ExchangeUnavailable, ExchangeRefused):
+        except (ExchangeUnavailable, ExchangeRefused, OSError, sqlite3.Error):
             log.info("the exchange is away; the outbox is sent at the next start")
 
 

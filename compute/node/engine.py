@@ -17,7 +17,9 @@ class EngineJob:
     Args:
         dataset: directory of the verified dataset version; None for a compute party.
         offers: the signed link offers of all parties, by rank.
+        addresses: where each party answers, by rank, as pre-flight found it; the own ones to listen at.
         certificate, private_key: this node's one-job link identity.
+        state: where engines of this node keep what outlives a run, each in its own directory.
     """
 
     work_dir: Path
@@ -28,9 +30,11 @@ class EngineJob:
     dataset: Path | None
     min_group: int
     offers: Sequence[Mapping[str, Any]]
+    addresses: Mapping[int, Sequence[str]]
     certificate: Path
     private_key: Path
     deadline_seconds: float
+    state: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,12 @@ class EngineRun(Protocol):
 
     def progress(self) -> tuple[str, int]:
         """The stage and its percentage."""
+
+    def sent_bytes(self) -> int:
+        """What it has sent to peers so far, as far as it tells."""
+
+    def ending(self) -> Mapping[str, Any]:
+        """How the process ended: code, signal, exit and peak memory, for the node's own journal."""
 
     def is_finished(self) -> bool:
         """Whether it has ended, well or not."""

@@ -1,7 +1,9 @@
 """The engine promise kept with disposable worker processes; the daemon loads no numeric library."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from compute.engines import launcher, registry
 from compute.engines.errors import EngineRefused
@@ -18,6 +20,14 @@ class WorkerRun:
     def progress(self) -> tuple[str, int]:
         """See engine.EngineRun."""
         return self._run.progress()
+
+    def sent_bytes(self) -> int:
+        """See engine.EngineRun."""
+        return self._run.sent_bytes()
+
+    def ending(self) -> Mapping[str, Any]:
+        """See engine.EngineRun."""
+        return self._run.ending()
 
     def is_finished(self) -> bool:
         """See engine.EngineRun."""
@@ -49,14 +59,24 @@ class WorkerLauncher:
             job=job.job,
             request=job.request,
             rank=job.rank,
-            addresses={offer["rank"]: offer["addresses"] for offer in job.offers},
+            addresses=job.addresses,
             certificates={offer["rank"]: offer["certificate"] for offer in job.offers},
             private_key=Path(job.private_key).read_text(),
             dataset=job.dataset,
             min_group=job.min_group,
             deadline_seconds=job.deadline_seconds,
+            state=_own_state(job),
         )
         return WorkerRun(launcher.start(job.work_dir, deadline_seconds=job.deadline_seconds))
+
+
+def _own_state(job: EngineJob) -> Path | None:
+    """The directory of this job's engine, made when it is first asked for."""
+    if job.state is None:
+        return None
+    found = job.state / str(job.job["engine"]).replace("/", "-")
+    found.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return found
 
 
 @lru_cache(maxsize=16)

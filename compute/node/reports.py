@@ -12,7 +12,7 @@ from compute.protocol.operations import MINIMUM_GROUP
 from ledger.proofs import statements
 
 Document = dict[str, Any]
-GATE_RULE = "fixed blocks"
+GATE_RULE = "fixed blocks"  # where no dataset of this node was judged
 
 
 def completed(
@@ -25,6 +25,8 @@ def completed(
     sealed: bytes,
     started: datetime,
     finished: datetime,
+    program: str | None = None,
+    gate: Mapping[str, Any] | None = None,
 ) -> Callable[[int, str | None], Document]:
     """A maker of the report of a finished run; the store gives it its place in the chain."""
     part = {"digest": hashlib.sha256(sealed).hexdigest(), "size_bytes": len(sealed), "suite": sealing.SUITE}
@@ -40,6 +42,8 @@ def completed(
         part=part,
         started=started,
         finished=finished,
+        program=program,
+        gate=gate,
     )
 
 
@@ -55,6 +59,8 @@ def ended(
     stage: str,
     started: datetime,
     finished: datetime,
+    program: str | None = None,
+    gate: Mapping[str, Any] | None = None,
 ) -> Callable[[int, str | None], Document]:
     """A maker of the report of a refused or failed run: units 0, no part, and only a code for a reason."""
     return _maker(
@@ -69,6 +75,8 @@ def ended(
         part=None,
         started=started,
         finished=finished,
+        program=program,
+        gate=gate,
     )
 
 
@@ -85,6 +93,8 @@ def _maker(
     part: Mapping[str, Any] | None,
     started: datetime,
     finished: datetime,
+    program: str | None = None,
+    gate: Mapping[str, Any] | None = None,
 ) -> Callable[[int, str | None], Document]:
     data = party["dataset"] is not None
     datasets = [{"dataset": party["dataset"], "commitment": party["dataset_commitment"]}] if data else []
@@ -106,12 +116,13 @@ def _maker(
                 "transport": documents.TRANSPORT,
                 "software": dict(card.software),
             },
-            gate={"tier": 1, "min_group": max(MINIMUM_GROUP, min_group), "rule": GATE_RULE},
+            gate=gate or {"tier": 1, "min_group": max(MINIMUM_GROUP, min_group), "rule": GATE_RULE},
             datasets=datasets,
             part=part,
             learned=list(card.learned) if outcome == "completed" else [],
             started=started,
             finished=finished,
+            program=program,
         )
         return statements.sign(report, key=keys.document, created=shapes.write_time(finished))
 

@@ -1,28 +1,28 @@
-"""One task from claim to delivery: claim, admit, offer, wait for all, run, gate, seal, report.
+"""One task from claim to delivery: claim, admit, pre-flight, offer, wait for all, links, run, gate, seal, report.
 
 Whatever happens, the work directory is wiped, the unit is spent or given back, and at most one report
-about the computation leaves.
+about the computation leaves. Until the report of a finished run the unit is only reserved: what ends before,
+by whatever code, costs nothing.
 """
 
 import base64
-import hashlib
 import shutil
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from compute.engines import launcher
-from compute.node import admission, datasets, links, reports
-from compute.node.config import Config
-from compute.node.engine import EngineJob, EngineLauncher, EngineRun
+from compute.node import admission, datasets, linking, links, noises, preflight, reports, verdicts
+from compute.node.engine import EngineJob, EngineRun
 from compute.node.errors import DatasetInvalid, ExchangeRefused, ExchangeUnavailable
-from compute.node.store import JobState, Store
-from compute.protocol import documents, sealing, shapes
+from compute.node.store import JobState
+from compute.node.task import Client as Client
+from compute.node.task import Node as Node
+from compute.node.task import Run, Stopped
+from compute.protocol import documents, sealing, shapes, stages
 from compute.protocol.codes import Refused
-from compute.protocol.keyfiles import KeyFile
 from exchange.kernel.errors import DomainError
 from ledger.proofs import statements
 
@@ -33,74 +33,6 @@ WATCH_SECONDS = 0.1
 KEPT_LOGS = 20
 
 
-class Client(Protocol):
-    """What a run needs of the exchange."""
-
-    def call(self, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Send one message; ExchangeUnavailable or ExchangeRefused."""
-
-
-class FreshGrants(admission.Grants, Protocol):
-    """Grants that can be asked for anew."""
-
-    def forget(self) -> None:
-        """Drop what was kept."""
-
-
-class Stopped(Exception):
-    """The run ends without a report: the exchange took the task back, or the node is stopping."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-@dataclass(slots=True)
-class Node:
-    """The parts a run works with; tests put fakes in their places."""
-
-    config: Config
-    keys: KeyFile
-    store: Store
-    client: Client
-    launcher: EngineLauncher
-    grants: FreshGrants | None
-    clock: Callable[[], datetime]
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    is_stopping: Callable[[], bool] = lambda: False
-
-
-@dataclass(slots=True)
-class Run:
-    """One task being worked on."""
-
-    node: Node
-    task: str
-    computation: str
-    fencing_token: int = 0
-    lease_seconds: float = 30.0
-    case: admission.Case | None = None
-    started: datetime = field(default_factory=lambda: datetime.fromtimestamp(0, tz=UTC))
-    offer: Document = field(default_factory=dict)
-    stage: str = "admission"
-    last_beat: float = float("-inf")
-    deadline: float = float("inf")
-    offers: list[Document] = field(default_factory=list)
-
-    @property
-    def admitted(self) -> admission.Case:
-        """The admitted case; only asked for after admission."""
-        if self.case is None:
-            raise RuntimeError("asked before admission")
-        return self.case
-
-    @property
-    def work_dir(self) -> Path:
-        """Private to this run: named by nothing that means anything outside."""
-        return self.node.config.work / hashlib.sha256(self.task.encode()).hexdigest()[:24]
-
-
 def execute(node: Node, *, task: str, computation: str) -> str:
     """Work one task to its end; returns `sealed`, a code, or `not_claimed`."""
     run = Run(node=node, task=task, computation=computation, started=node.clock())
@@ -109,20 +41,28 @@ def execute(node: Node, *, task: str, computation: str) -> str:
     except (ExchangeRefused, ExchangeUnavailable):
         return "not_claimed"
     try:
+        run.enter("admission")
         _admit(run, bundle)
         return _work(run)
     except Refused as refused:
-        _keep_engine_log(run)
+        with suppress(OSError):
+            _keep_engine_log(run)
         _report_end(run, bundle, code=refused.code)
         return refused.code
-    except OSError:  # a full or failing disk: nothing of this run may leave
+    except (OSError, sqlite3.Error):  # a full or failing disk: nothing of this run may leave
+        shutil.rmtree(run.work_dir, ignore_errors=True)  # may make the room that the report needs
         _report_end(run, bundle, code="ENGINE_FAILED")
         return "ENGINE_FAILED"
     except Stopped as stopped:
         node.store.void(computation, code=stopped.code)
         return stopped.code
     finally:
-        shutil.rmtree(run.work_dir, ignore_errors=True)
+        _wipe(run.work_dir)
+
+
+def _wipe(work_dir: Path) -> None:
+    launcher.remove_traces(work_dir / "engine")
+    shutil.rmtree(work_dir, ignore_errors=True)
 
 
 def _keep_engine_log(run: Run) -> None:
@@ -173,6 +113,9 @@ def _admit(run: Run, bundle: Any) -> None:
 def _work(run: Run) -> str:
     """Everything after admission; the dataset is opened here for the first time (step 7)."""
     node, case = run.node, run.admitted
+    _preflight(run)
+    run.stage = "admission"
+    run.enter("dataset")
     dataset = _open_dataset(run)
     shutil.rmtree(run.work_dir, ignore_errors=True)
     run.work_dir.mkdir(mode=0o700, parents=True)
@@ -186,15 +129,81 @@ def _work(run: Run) -> str:
         addresses=links.addresses(node.config.engine_host, node.config.engine_base_port),
         certificate=pem,
         expires=until,
+        relay=node.config.relay,
     )
     run.offer = statements.sign(offer, key=node.keys.document, created=shapes.write_time(node.clock()))
     run.deadline = node.monotonic() + float(case.job["deadline_seconds"])
     _tell(run, "offer", {"offer": run.offer})
+    run.enter("waiting")
     _wait_for_all(run)
+    run.stage = preflight.STAGE
+    run.enter(preflight.STAGE)
+    party = linking.Party(
+        rank=case.rank,
+        job_digest=statements.digest(case.job),
+        job=case.job,
+        request=case.request,
+        greeting=_greeting(run),
+        certificate=certificate,
+        key=private_key,
+        relay=node.config.relay,
+        memory_mb=node.config.engine_memory_mb,
+    )
+
+    def wait(check: linking.Check) -> None:
+        while not check.is_finished():
+            _beat(run, preflight.STAGE, check.percent)
+            _check_may_go_on(run)
+            node.sleep(WATCH_SECONDS / 4)
+
+    with linking.linked(party, run.offers, check=node.check_links, wait=wait) as addresses:
+        part = _compute(run, dataset, addresses=addresses, identity=(certificate, private_key))
+    _deliver(run, part)
+    return "sealed"
+
+
+def _preflight(run: Run) -> None:
+    """What this node can tell without its peers; see preflight."""
+    node, case = run.node, run.admitted
+    run.stage = preflight.STAGE
+    run.enter(preflight.STAGE)
+    run.program = preflight.program_digest(case.job, case.request)
+    node.config.work.mkdir(mode=0o700, exist_ok=True)
+    preflight.check_here(
+        job=case.job,
+        request=case.request,
+        rank=case.rank,
+        dataset=case.dataset,
+        min_group=_min_group(run),
+        work=node.config.work,
+        memory_mb=node.config.engine_memory_mb,
+        skew_seconds=node.skew_seconds,
+    )
+
+
+def _greeting(run: Run) -> preflight.Greeting:
+    case = run.admitted
+    return preflight.greeting(
+        job=case.job,
+        digest=statements.digest(case.job),
+        request=case.request,
+        rank=case.rank,
+        dataset=case.dataset,
+        clock=run.node.clock().timestamp(),
+    )
+
+
+def _compute(
+    run: Run, dataset: Path | None, *, addresses: Mapping[int, list[str]], identity: tuple[Path, Path]
+) -> bytes:
+    """Start the engine in a directory of its own and watch it to its end."""
+    node, case = run.node, run.admitted
     engine_dir = run.work_dir / "engine"
     engine_dir.mkdir(mode=0o700)
+    noises.prepare(case, into=engine_dir)
     node.store.start(run.computation)
     run.stage = "run"
+    run.enter("link")
     process = node.launcher.start(
         EngineJob(
             work_dir=engine_dir,
@@ -205,17 +214,19 @@ def _work(run: Run) -> str:
             dataset=dataset,
             min_group=_min_group(run),
             offers=run.offers,
-            certificate=certificate,
-            private_key=private_key,
+            addresses=addresses,
+            certificate=identity[0],
+            private_key=identity[1],
             deadline_seconds=run.deadline - node.monotonic(),
+            state=node.config.home / "engine_state",
         )
     )
     try:
-        part = _watch(run, process)
+        return _watch(run, process)
     finally:
         process.stop()
-    _deliver(run, part)
-    return "sealed"
+        with suppress(OSError, sqlite3.Error):
+            node.store.note("engine.ended", computation=run.computation, **process.ending())
 
 
 def _open_dataset(run: Run) -> Path | None:
@@ -225,7 +236,11 @@ def _open_dataset(run: Run) -> Path | None:
         return None
     directory = run.node.config.datasets / str(description["directory"])
     try:
-        datasets.verify(directory, description=description)
+        datasets.verify(
+            directory,
+            description=description,
+            columns_used=datasets.columns_used(run.admitted.request, description=description),
+        )
     except DatasetInvalid as error:
         raise Refused("COMMITMENT_MISMATCH") from error
     return directory
@@ -249,6 +264,7 @@ def _watch(run: Run, process: EngineRun) -> bytes:
     """Heartbeats while the engine works; stops it when anyone with a right to has said so."""
     while not process.is_finished():
         stage, percent = process.progress()
+        run.enter(stage, percent, sent_bytes=process.sent_bytes())
         _beat(run, stage, percent)
         _check_may_go_on(run)
         run.node.sleep(WATCH_SECONDS)
@@ -273,6 +289,7 @@ def _deliver(run: Run, part: bytes) -> None:
     """Gate the size, look once more for a revocation, seal, and write report and outbox in one transaction."""
     node, case = run.node, run.admitted
     run.stage = "gate"
+    run.enter("gate")
     if len(part) > case.terms["output"]["max_bytes"]:
         raise Refused("RESULT_TOO_LARGE")
     if node.grants is not None:
@@ -281,6 +298,7 @@ def _deliver(run: Run, part: bytes) -> None:
     admission.check_grants(case.terms, job=case.job, grants=node.grants, now=node.clock())
     _check_may_go_on(run)
     run.stage = "delivery"
+    run.enter("delivery", 100)
     sealed = sealing.seal(
         part,
         recipient=case.job["result"]["sealing_key"],
@@ -293,6 +311,7 @@ def _deliver(run: Run, part: bytes) -> None:
             "task": run.task,
             "fencing_token": run.fencing_token,
             "sealed_part": base64.b64encode(sealed).decode(),
+            "events": run.untold,
         },
         report=reports.completed(
             keys=node.keys,
@@ -303,6 +322,8 @@ def _deliver(run: Run, part: bytes) -> None:
             sealed=sealed,
             started=run.started,
             finished=node.clock(),
+            program=run.program,
+            gate=_gate(run),
         ),
     )
 
@@ -326,7 +347,7 @@ def _report_end(run: Run, bundle: Any, *, code: str) -> None:
     node.store.finish(
         computation=run.computation,
         verb="fail" if admitted else "refuse",
-        body={"task": run.task, "fencing_token": run.fencing_token},
+        body={"task": run.task, "fencing_token": run.fencing_token, "events": run.untold},
         report=reports.ended(
             keys=node.keys,
             job=job,
@@ -338,7 +359,17 @@ def _report_end(run: Run, bundle: Any, *, code: str) -> None:
             stage=run.stage if admitted or case is None else "admission",
             started=run.started,
             finished=node.clock(),
+            program=run.program,
+            gate=_gate(run) if case is not None and case.verdict is not None else None,
         ),
+    )
+
+
+def _gate(run: Run) -> Document:
+    """What the privacy gate did, for the report; a failed run says what it had spent."""
+    case, node = run.admitted, run.node
+    return verdicts.gate_member(
+        case.verdict, computation=run.computation, min_group=_min_group(run), store=node.store, now=node.clock()
     )
 
 
@@ -369,14 +400,16 @@ def _beat(run: Run, stage: str, percent: int) -> dict[str, Any] | None:
     interval = min(HEARTBEAT_SECONDS, node.config.poll_seconds)
     if node.monotonic() - run.last_beat < interval:
         return None
+    events = run.untold
     try:
         answer = node.client.call(
             "progress",
             {
                 "task": run.task,
                 "fencing_token": run.fencing_token,
-                "stage": stage,
+                "stage": stages.known(stage),
                 "percent": max(0, min(100, percent)),
+                "events": events,
             },
         )
     except ExchangeRefused as refused:
@@ -387,6 +420,7 @@ def _beat(run: Run, stage: str, percent: int) -> dict[str, Any] | None:
             raise Stopped("LEASE_LOST") from error
         return None
     run.last_beat = node.monotonic()
+    run.told += len(events)
     if answer.get("cancel") is True:
         raise Stopped("RUN_CANCELLED")
     return answer

@@ -5,7 +5,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from compute.node import consents, journal
 from compute.node.client import ExchangeClient
 from compute.node.daemon import Daemon
 from compute.node.engine import EngineCard, EngineJob
+from compute.node.linkcheck import Links
+from compute.node.preflight import Greeting
 from compute.node.runs import Node
 from compute.node.store import JobState
 from compute.protocol import documents, key_documents, sealing
@@ -40,6 +42,12 @@ class FakeRun:
     def progress(self) -> tuple[str, int]:
         return "compute", 50
 
+    def sent_bytes(self) -> int:
+        return 700
+
+    def ending(self) -> dict[str, Any]:
+        return {"code": self.code, "signal": None, "exit": 0, "peak_mb": 1}
+
     def is_finished(self) -> bool:
         return time.monotonic() - self.started >= self.seconds
 
@@ -50,6 +58,28 @@ class FakeRun:
 
     def stop(self) -> None:
         self.stopped = True
+
+
+@dataclass
+class FakeCheck:
+    """Peers that answer at once and say what they are made to say; the real check is in test_linkcheck."""
+
+    links: Links
+    greeting: Greeting
+    skew: int = 0
+    percent: int = 100
+
+    def is_finished(self) -> bool:
+        return True
+
+    def outcome(self) -> tuple[dict[int, Greeting], dict[int, list[str]]]:
+        said = {
+            rank: replace(self.greeting, rank=rank, clock=self.greeting.clock + self.skew) for rank in self.links.peers
+        }
+        return said, {rank: list(self.links.addresses[rank]) for rank in self.links.peers}
+
+    def stop(self) -> None:
+        pass
 
 
 @dataclass
@@ -65,7 +95,7 @@ class FakeLauncher:
         return EngineCard(engine, "additive secret sharing", "semi-honest", {"hengshu": "0.1.0"}, learned)
 
     def start(self, job: EngineJob) -> FakeRun:
-        assert job.dataset is None or (job.dataset / "data.csv").exists()
+        assert job.dataset is None or (job.dataset / "003.column").exists()
         assert job.work_dir.stat().st_mode & 0o777 == 0o700
         self.jobs.append(job)
         self.runs.append(FakeRun(self.seconds, self.code))
@@ -144,6 +174,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         launcher=launcher,
         grants=fund.grants,
         clock=fund.world.clock,
+        check_links=FakeCheck,
     )
     yield Scene(fund, exchange, launcher, Daemon(node), request)
     exchange.close()
@@ -193,8 +224,7 @@ def test_a_refusal_is_reported_and_the_engine_never_starts(scene: Scene) -> None
 
 
 def test_a_swapped_data_file_is_refused_by_its_commitment(scene: Scene) -> None:
-    stored = scene.fund.config.datasets / "housing_fund" / "1" / "data.csv"
-    stored.write_bytes(stored.read_bytes().replace(b"1000.50", b"9000.50"))
+    factory.change_a_byte(scene.fund.config.datasets / "housing_fund" / "1" / "003.column")
 
     scene.play("fail")
 

@@ -1,0 +1,169 @@
+"""A blind relay for parties that cannot reach each other: it joins two connections that name the same token.
+
+    L <token>   a party parks a connection and waits for a peer
+    D <token>   a peer asks for one that is parked; both are told `joined`, and bytes go to and fro
+
+What goes through is the parties' own TLS 1.3 with one-job pinned certificates: the relay can count and cut, and
+nothing else. A token belongs to one listening address of one job (`relaying.token`); who does not know the job's
+certificates cannot name it, and who guessed it would still meet a handshake that it cannot complete.
+
+Bounded: connections in all and for each address and token, a time to say hello, to be parked, and to be silent.
+Standard library and asyncio only.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+log = logging.getLogger("hengshu.relay")
+
+MAGIC = b"HSR1"
+TOKEN_BYTES = 32
+LISTEN, DIAL = b"L", b"D"
+HELLO_BYTES = len(MAGIC) + 1 + TOKEN_BYTES
+JOINED = b"\x01"
+_CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one relay. Connections count each side; seconds are of silence, not of life."""
+
+    connections: int = 1024
+    per_address: int = 256  # parties behind one gateway share an address
+    parked_per_token: int = 16
+    hello_seconds: float = 5.0
+    parked_seconds: float = 120.0
+    dial_seconds: float = 10.0
+    idle_seconds: float = 120.0
+
+
+@dataclass(eq=False, slots=True)
+class _Side:
+    """One connection; `joined` is set once it has a partner."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    joined: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Relay:
+    """One relay.
+
+    Args:
+        seen: is given every chunk that passes, for tests that look at what a relay can see.
+    """
+
+    def __init__(self, limits: Limits | None = None, *, seen: Callable[[bytes], None] | None = None) -> None:
+        self.limits = limits or Limits()
+        self.joined = 0
+        self._seen = seen
+        self._parked: defaultdict[bytes, deque[_Side]] = defaultdict(deque)
+        self._asking: defaultdict[bytes, deque[_Side]] = defaultdict(deque)
+        self._addresses: Counter[str] = Counter()
+
+    @contextlib.asynccontextmanager
+    async def serving(self, host: str, port: int) -> AsyncIterator[int]:
+        """Listen until the context ends; gives the port."""
+        server = await asyncio.start_server(self._serve, host, port, limit=_CHUNK)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address = str(writer.get_extra_info("peername", ("?",))[0])
+        total = self._addresses.total()
+        if total >= self.limits.connections or self._addresses[address] >= self.limits.per_address:
+            writer.close()
+            return
+        self._addresses[address] += 1
+        try:
+            await self._greet(_Side(reader, writer))
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            return
+        finally:
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
+            writer.close()
+
+    async def _greet(self, side: _Side) -> None:
+        hello = await asyncio.wait_for(side.reader.readexactly(HELLO_BYTES), self.limits.hello_seconds)
+        kind, token = hello[len(MAGIC) : len(MAGIC) + 1], hello[len(MAGIC) + 1 :]
+        if not hello.startswith(MAGIC) or kind not in (LISTEN, DIAL):
+            return
+        if kind == LISTEN:
+            await self._wait(side, token, self._parked, self._asking, self.limits.parked_seconds)
+        else:
+            await self._wait(side, token, self._asking, self._parked, self.limits.dial_seconds)
+
+    async def _wait(
+        self,
+        side: _Side,
+        token: bytes,
+        own: defaultdict[bytes, deque[_Side]],
+        others: defaultdict[bytes, deque[_Side]],
+        seconds: float,
+    ) -> None:
+        """Join with one who waits on the other side, or wait to be joined."""
+        while others[token]:
+            other = others[token].popleft()
+            if not other.reader.at_eof():
+                await self._join(side, other)
+                return
+        others.pop(token, None)
+        if len(own[token]) >= self.limits.parked_per_token:
+            return
+        own[token].append(side)
+        try:
+            await asyncio.wait_for(side.joined.wait(), seconds)
+        except TimeoutError:
+            if side not in own[token]:  # taken in the same moment
+                await side.joined.wait()
+        finally:
+            with contextlib.suppress(ValueError):
+                own[token].remove(side)
+            if not own[token]:
+                own.pop(token, None)
+
+    async def _join(self, side: _Side, other: _Side) -> None:
+        """Tell both, and carry bytes until one hangs up or both are silent for too long."""
+        self.joined += 1
+        try:
+            for one in (side, other):
+                one.writer.write(JOINED)
+            # One task for each direction; whichever ends first ends both.
+            tasks = [
+                asyncio.ensure_future(self._carry(side.reader, other.writer)),
+                asyncio.ensure_future(self._carry(other.reader, side.writer)),
+            ]
+            _, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in left:
+                task.cancel()
+        finally:
+            other.writer.close()
+            other.joined.set()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError):
+            while data := await asyncio.wait_for(reader.read(_CHUNK), self.limits.idle_seconds):
+                if self._seen is not None:
+                    self._seen(data)
+                writer.write(data)
+                await writer.drain()
+
+
+def run(host: str, port: int) -> None:
+    """Serve until interrupted."""
+
+    async def serve() -> None:
+        async with Relay().serving(host, port) as found:
+            log.warning("relaying at %s:%s", host, found)
+            await asyncio.Event().wait()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve())
