@@ -24,8 +24,6 @@ _COMMANDS = "exchange.client.commands"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says how it ended (docs/reference/cli.md)."""
-    if argv is None:  # a process of our own: what the imports made stays to the end, no need to walk it again
-        gc.freeze()
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser(_language(arguments))
     args = parser.parse_args(arguments)
@@ -34,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return EXIT_USAGE
     try:
-        return _run(args, out)
+        return _run(args, out, has_own_process=argv is None)
     except ClientError as error:
         out.error(error.code, error.zh, error.message)
         return error.exit_code
@@ -46,13 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def _run(args: argparse.Namespace, out: Output) -> int:
+def _run(args: argparse.Namespace, out: Output, *, has_own_process: bool) -> int:
     from exchange.client.context import Context
 
     directory = Path(args.home or os.environ.get("HENGSHU_HOME") or Path.home() / ".config" / "hengshu")
     context = Context(Home(directory.expanduser()), out, key_path=args.key, url=args.url)
     module, _, function = args.command.partition(":")
     run = getattr(importlib.import_module(f"{_COMMANDS}.{module}"), function)
+    if has_own_process:
+        gc.freeze()  # what the imports made stays to the end: the collector need not walk it again
     result: int = run(context, args)
     return result
 
