@@ -157,6 +157,14 @@ def balance(connection: sqlite3.Connection, *, dataset: str, limits: Limits, now
     return Balance(epsilon, max(0, limits.epsilon_micro - epsilon), delta, max(0, limits.delta_pico - delta))
 
 
+def taken(connection: sqlite3.Connection, *, computation: str) -> int:
+    """The millionths that one computation took; 0 where it repeated a query that was paid for."""
+    row = connection.execute(
+        "SELECT coalesce(sum(epsilon_micro), 0) FROM spendings WHERE computation = ?", (computation,)
+    ).fetchone()
+    return int(row[0])
+
+
 def spendings(connection: sqlite3.Connection, *, dataset: str) -> list[dict[str, Any]]:
     """Every spending of a table, oldest first."""
     rows = connection.execute(

@@ -25,8 +25,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from compute.engines import metadata
 from compute.engines.errors import EngineRefused
 from compute.engines.privacy import noised, sensitivity
+from compute.node.admission import Case
 from compute.node.budget import Spending, is_paid
 from compute.node.store import Store
+from compute.node.verdicts import FIXED_BLOCKS
 from compute.protocol import privacy
 from compute.protocol.codes import Refused
 
@@ -35,6 +37,20 @@ DRAW_SECONDS = 60
 _NONCE_BYTES = 12
 
 Draw = Callable[[Mapping[str, Any]], list[list[int]]]
+
+
+def prepare(case: Case, *, into: Path) -> None:
+    """Put an admitted job's noise into its run's directory; an exact one has none."""
+    if case.dataset is None or case.verdict is None or case.verdict.tier == FIXED_BLOCKS:
+        return
+    place(
+        case.request["parameters"],
+        description=case.dataset,
+        wanted=case.verdict.spending,
+        store=case.store,
+        home=case.config.home,
+        into=into,
+    )
 
 
 def place(

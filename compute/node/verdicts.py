@@ -19,6 +19,11 @@ from compute.protocol.codes import Refused
 from compute.protocol.control_levels import Level
 
 FIXED_BLOCKS, NOISED, REVIEWED = 1, 2, 3
+RULES = {
+    FIXED_BLOCKS: "fixed blocks",
+    NOISED: "differential privacy, one person is one row",
+    REVIEWED: "exact, let through by two reviewers",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +106,27 @@ def derived(request: Mapping[str, Any], *, rank: int) -> dict[str, Level]:
         return engine.derive(request["parameters"], rank=rank)
     except EngineRefused as refused:
         raise Refused(refused.failure_code) from refused
+
+
+def gate_member(
+    verdict: Verdict | None, *, computation: str, min_group: int, store: Store, now: datetime
+) -> dict[str, Any]:
+    """The `gate` member of an execution report: tier and rule, and with noise what this job took and what is left."""
+    found: dict[str, Any] = {
+        "tier": FIXED_BLOCKS if verdict is None else verdict.tier,
+        "min_group": max(operations.MINIMUM_GROUP, min_group),
+        "rule": RULES[FIXED_BLOCKS if verdict is None else verdict.tier],
+    }
+    if verdict is None or verdict.spending is None:
+        return found
+    spending = verdict.spending
+    balance = budget.balance(store.connection(), dataset=spending.dataset, limits=spending.limits, now=now)
+    found |= {
+        "mechanism": privacy.GAUSSIAN if spending.delta_pico else privacy.LAPLACE,
+        "epsilon": privacy.write_micro(spending.epsilon_micro),
+        "spent": privacy.write_micro(budget.taken(store.connection(), computation=computation)),
+        "left": privacy.write_micro(balance.left_micro),
+    }
+    if spending.delta_pico:
+        found["delta"] = privacy.write_pico(spending.delta_pico)
+    return found

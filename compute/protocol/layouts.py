@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from compute.protocol import operations, shapes
+from compute.protocol import operations, privacy, shapes
 from compute.protocol.shapes import CODE, COLUMN, ENGINE, HEX32, HEX64, SEALING_KEY, SLUG, refuse
 
 KEY_CARD = "hengshu/key-card/v1"
@@ -39,6 +39,7 @@ _PARTY = shapes.members(
         "dataset_commitment": shapes.optional(HEX64),
     }
 )
+_DECIMAL = shapes.pattern(r"(0|[1-9][0-9]{0,3})(\.[0-9]{1,12})?", "a decimal")
 _LEARNED = shapes.members({"role": shapes.text(1, 80), "zh": shapes.text(1, 1000), "en": shapes.text(1, 2000)})
 _HEX_BYTES = shapes.pattern(r"0x([0-9a-f]{2})*", "bytes in hex with 0x", high=65_538)  # a block's header, a trie's node
 _CHAIN_EVIDENCE = shapes.members(
@@ -171,10 +172,14 @@ SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
         ),
         "gate": shapes.members(
             {
-                "tier": shapes.integer(1, 2),
+                "tier": shapes.integer(1, 3),
                 "min_group": shapes.integer(operations.MINIMUM_GROUP, 1_000_000),
                 "rule": shapes.text(1, 100),
-            }
+            },
+            optional={  # of a noised answer: decimals; `spent` is what this job took, 0 for a repeated query
+                "mechanism": shapes.choice(*privacy.MECHANISMS),
+                **dict.fromkeys(("epsilon", "delta", "spent", "left"), _DECIMAL),
+            },
         ),
         "datasets": shapes.list_of(shapes.members({"dataset": COLUMN, "commitment": HEX64}), high=16),
         "part": shapes.optional(
