@@ -215,9 +215,8 @@ def _of_block(layout: Layout, block: int, *, totals: BlockTotals, meta: DatasetM
         numbers += [totals.sums[name][block] * raised[name], totals.squares[name][block] * raised[name] ** 2]
     for left, right in layout.products:
         numbers.append(totals.products[left, right][block] * raised[left] * raised[right])
-    for name, cuts in layout.cuts:
-        histogram = totals.histograms[name][block]
-        numbers += histogram if bands.is_told(histogram, k=k) else [0] * cuts.bands
+    for name, _ in layout.cuts:
+        numbers += bands.told(totals.histograms[name][block], k=k)
     return numbers
 
 

@@ -10,9 +10,9 @@ that looks at this block and this column alone and at no request: every band has
 at least two bands have somebody.
 
 - Leaving out only the small bands would not do: the block's own count is told too, and the count less the other
-  bands is the small one. A second band left out beside it does not help where sums are told: 3 persons near 0 and
-  9 near 10,000 have a sum that no other 12 persons of these two bands have. A histogram that is told has no small
-  band that could be found, and one that is not told adds nothing to what count and sums tell anyhow.
+  bands is the small one. A second band left out beside it does not help where sums are told: of 11 persons who were
+  late once or twice and 18 times together, 4 were late once and 7 twice. A histogram that is told has no small band
+  that could be found, and one that is not told adds nothing to what count and sums tell anyhow.
 - One band that holds everybody would tell each person's band.
 
 Pure Python: the node's daemon may use it for previews.
@@ -23,14 +23,14 @@ from fractions import Fraction
 from math import ceil
 
 
-def is_told(histogram: Sequence[int], *, k: int) -> bool:
-    """Whether the histogram of one block enters answers.
+def told(histogram: Sequence[int], *, k: int) -> list[int]:
+    """What enters answers of the histogram of one block: the whole of it, or nobody in any band.
 
     Args:
         histogram: persons of one block in each band of one column, in order of the cuts.
     """
     somebody = [count for count in histogram if count]
-    return len(somebody) >= 2 and min(somebody) >= k
+    return list(histogram) if len(somebody) >= 2 and min(somebody) >= k else [0] * len(histogram)
 
 
 def holding(histogram: Sequence[int], probability: Fraction) -> int:

@@ -48,9 +48,11 @@ def _joint(directory: Path, rows: int) -> Iterator[tuple[str, str]]:
     in_memory = best(lambda: frame.groupby("block")["base"].agg(["count", "sum", "var"]))
 
     def aggregate_and_share() -> None:
-        counts = aggregates.block_counts(table)
-        sums, squares = aggregates.block_sums(table, "base")
-        shares.split([*counts, *sums, *squares], parties=2, random_bytes=secrets.token_bytes)
+        aggregator = aggregates.Aggregator(meta, values=["base"])
+        aggregator.add(table)
+        totals = aggregator.totals()
+        numbers = [*totals.counts, *totals.sums["base"], *totals.squares["base"]]
+        shares.split(numbers, parties=2, random_bytes=secrets.token_bytes)
 
     ours = best(aggregate_and_share)
     yield (

@@ -43,14 +43,18 @@ def schema(
     values: Mapping[str, tuple[int, int, int]],
     id_column: str | None = "person_id",
     min_group: int = 10,
+    bands: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
-    """A schema.json; `values` gives (scale, minimum, maximum) of each numeric column."""
+    """A schema.json; `values` gives (scale, minimum, maximum) of each numeric column, `bands` scaled cuts of some."""
     columns: list[dict[str, Any]] = [{"name": id_column, "type": "text"}] if id_column else []
     columns += [{"name": name, "type": "category", "values": list(found)} for name, found in blocks.items()]
     columns += [
         {"name": name, "type": "decimal" if scale else "integer", "scale": scale, "min": low, "max": high}
         for name, (scale, low, high) in values.items()
     ]
+    for column in columns:
+        if column["name"] in (bands or {}):
+            column["bands"] = list((bands or {})[column["name"]])
     return {
         "type": "hengshu/dataset-schema/v1",
         "name": "people",

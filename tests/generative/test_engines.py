@@ -1,21 +1,17 @@
 """Random tables and questions: shares add up, one share says nothing, the gate's unions hold, results equal."""
 
-import base64
 import json
 import random
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from compute.engines import additive, gate, metadata, reference, registry, shares, two_owners
-from compute.engines.base import Total, write_decimal
+from compute.engines import gate, metadata, registry, shares, two_owners
+from compute.engines.base import Total
 from compute.engines.errors import PartInvalid
-from compute.protocol.operations import JOINT_STATISTICS
 from ledger.proofs import statements
-from tests.factories.engines import schema, write_dataset
+from tests.factories.engines import schema
 
 NUMBERS = st.lists(st.integers(-shares.LIMIT // 16, shares.LIMIT // 16), min_size=1, max_size=20)
 BLOCKS = {"district": ("东", "西"), "band": ("a", "b", "c")}
@@ -77,69 +73,6 @@ def test_any_two_answers_differ_by_nobody_or_by_whole_blocks_of_at_least_k(group
         assert kept <= blocks
         difference = sum(counts[block] for block in blocks - kept)
         assert difference == 0 or difference >= 10
-
-
-@settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_joint_totals_of_random_tables_equal_the_reference(data):
-    """The whole of additive sharing but its processes and sockets, which tests/spec runs."""
-    cells = st.integers(-999, 999)
-    row = st.tuples(st.sampled_from(BLOCKS["district"]), st.sampled_from(BLOCKS["band"]), cells)
-    tables = data.draw(st.lists(st.lists(row, min_size=1, max_size=60), min_size=2, max_size=3))
-    parameters = {
-        "group_by": data.draw(st.lists(st.sampled_from(list(BLOCKS)), unique=True)),
-        "values": ["base"],
-        "filters": data.draw(st.sampled_from([[], [{"column": "band", "in": ["a", "c"]}]])),
-        "min_group": 10,
-    }
-    job = {"parties": [{}] * len(tables), "min_group": 10}
-    grouping = tuple((name, tuple(sorted(BLOCKS[name]))) for name in parameters["group_by"])
-    layout = additive.Layout(grouping, (("base", 2),))
-    vectors = []
-    for rows in tables:
-        meta = metadata.from_schema(schema(rows=len(rows), blocks=BLOCKS, values=VALUES))
-        counts, totals, squares = [0] * 6, [0] * 6, [0] * 6
-        for district, band, value in rows:
-            block = BLOCKS["district"].index(district) * 3 + BLOCKS["band"].index(band)
-            counts[block] += 1
-            totals[block] += value
-            squares[block] += value * value
-        selection = gate.select(meta.dimensions(), group_by=grouping, filters=parameters["filters"])
-        numbers = additive.local_totals(
-            layout, selection, counts=counts, sums={"base": (totals, squares)}, meta=meta, k=10
-        )
-        vectors.append(shares.split(numbers, parties=len(tables), random_bytes=random.Random(7).randbytes))
-    parts = [
-        json.dumps(
-            {
-                "type": "hengshu/part/v1",
-                "engine": "additive_sharing/1",
-                "job": statements.digest(job),
-                "rank": rank,
-                "layout": layout.describe(),
-                "shares": base64.b64encode(shares.pack(shares.add([vector[rank] for vector in vectors]))).decode(),
-            }
-        ).encode()
-        for rank in range(len(tables))
-    ]
-
-    found = registry.get("additive_sharing/1").open(parts, job=job, request={"parameters": parameters})
-
-    with TemporaryDirectory() as directory:
-        datasets = [
-            write_dataset(
-                Path(directory) / str(number),
-                [
-                    {"person_id": str(i), "district": d, "band": b, "base": write_decimal(Total(1, v, 0, 2).mean, 2)}
-                    for i, (d, b, v) in enumerate(rows)
-                ],
-                blocks=BLOCKS,
-                values=VALUES,
-            )
-            for number, rows in enumerate(tables)
-        ]
-        expected = reference.statistics(JOINT_STATISTICS, parameters=parameters, datasets=datasets, min_group=10)
-    assert found.describe() == expected
 
 
 @given(total=st.integers(-(10**20), 10**20), count=st.integers(1, 10**6), scale=st.integers(0, 9))

@@ -20,6 +20,7 @@ class Owner:
     weights: tuple[int, ...] | None = None
     seed: int = 1
     id_case: str = "X"
+    bands: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def write(self, path: Path) -> Path:
         """Write it as a stored dataset version."""
@@ -32,7 +33,7 @@ class Owner:
             for name, (scale, low, high) in self.values.items():
                 row[name] = plain(drawn.randint(low, high), scale)
             rows.append(row)
-        return write_dataset(path, rows, blocks=self.blocks, values=self.values)
+        return write_dataset(path, rows, blocks=self.blocks, values=self.values, bands=self.bands)
 
 
 def plain(number: int, scale: int) -> str:
@@ -53,6 +54,7 @@ class Case:
     filters: tuple[dict[str, Any], ...] = ()
     min_group: int = 10
     cells: int | None = None
+    measures: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         return self._case
@@ -65,12 +67,14 @@ class Case:
             "values": list(self.values),
             "filters": list(self.filters),
             "min_group": self.min_group,
+            **({"measures": self.measures} if self.measures else {}),
         }
 
 
 EAST_WEST = {"district": ("东区", "西区"), "age_band": AGES}
 WEST_SOUTH = {"district": ("西区", "南区"), "age_band": AGES}
 BASE = {"base": (2, -5_000, 5_000_000)}
+EARNED = {"wage": (2, 0, 900_000), "months": (0, 0, 480)}
 
 JOINT = (
     Case(
@@ -122,6 +126,53 @@ JOINT = (
         group_by=("district", "age_band"),
         min_group=40,
         cells=3,
+    ),
+    Case(
+        "covariance, histogram and quantile bands of three owners, one of whom has blocks too small for bands",
+        (
+            Owner(range(600), EAST_WEST, EARNED, bands={"wage": (200_000, 500_000), "months": (120,)}),
+            Owner(range(600, 690), WEST_SOUTH, EARNED, bands={"wage": (200_000, 500_000), "months": (120,)}, seed=2),
+            Owner(
+                range(690, 990),
+                {"district": ("东区",), "age_band": AGES},
+                {"wage": (0, -20, 9_000), "months": (1, 0, 4_800)},
+                bands={"wage": (2_000, 5_000), "months": (1_200,)},
+                seed=3,
+            ),
+        ),
+        group_by=("district",),
+        values=("wage", "months"),
+        measures={
+            "covariance": [["wage", "months"]],
+            "histogram": ["wage", "months"],
+            "quantile_bands": [{"column": "wage", "probabilities": ["0.1", "0.25", "0.5", "0.999999"]}],
+        },
+        cells=6,
+    ),
+    Case(
+        "covariance of the widest values that may be declared, without a group",
+        tuple(
+            Owner(
+                range(start, start + 40),
+                {},
+                {"base": (0, -(10**15), 10**15), "other": (0, -(10**15), 10**15)},
+                seed=start,
+            )
+            for start in (0, 40)
+        ),
+        values=("base", "other"),
+        measures={"covariance": [["other", "base"]]},
+        cells=2,
+    ),
+    Case(
+        "a histogram that nobody may tell: both owners have one person in the highest band",
+        tuple(
+            Owner(range(start, start + 30), {}, {"base": (0, 0, 2_900)}, bands={"base": (2_850,)}, seed=seed)
+            for start, seed in ((0, 6), (30, 14))
+        ),
+        values=("base",),
+        measures={"histogram": ["base"], "quantile_bands": [{"column": "base", "probabilities": ["0.5"]}]},
+        cells=1,
     ),
 )
 

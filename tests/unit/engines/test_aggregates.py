@@ -1,4 +1,6 @@
-"""Exact sums next to the rows, also where 64 bits would wrap."""
+"""Exact sums next to the rows, also where 64 bits would wrap, and the same however rows are cut into chunks."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,21 +12,94 @@ from compute.engines.loading import load_table
 from tests.factories.engines import schema, write_dataset
 
 
-@pytest.mark.parametrize("largest", [9, 2**31, 10**15])
-def test_sums_and_squares_are_those_of_whole_numbers(largest):
-    drawn = np.random.default_rng(largest)
-    blocks = drawn.integers(0, 3, 20_000)
-    values = drawn.integers(-largest, largest, 20_000, endpoint=True)
-    described = schema(rows=20_000, blocks={"part": "abc"}, values={"base": (0, -largest, largest)})
-    table = Table(meta=metadata.from_schema(described), blocks=blocks, values={"base": values})
+def described(bounds, *, rows=1, bands=None):
+    values = {name: (0, low, high) for name, (low, high) in bounds.items()}
+    return metadata.from_schema(schema(rows=rows, blocks={"part": "abc"}, values=values, bands=bands))
 
-    sums, squares = aggregates.block_sums(table, "base")
+
+def added(meta, tables, **kwargs):
+    aggregator = aggregates.Aggregator(meta, values=list(tables[0].values), **kwargs)
+    for table in tables:
+        aggregator.add(table)
+    return aggregator.totals()
+
+
+@pytest.mark.parametrize(
+    "largest", [9, 2**20, 6_000_000, 2**25 + 1, 2**31, 3_037_000_500, 2**40 + 1, 10**15], ids="largest {}".format
+)
+@pytest.mark.parametrize("is_extreme", [False, True])
+def test_sums_squares_and_products_are_those_of_whole_numbers(largest, is_extreme, monkeypatch):
+    """2^25 and 3,037,000,500 (its square passes 2^63) are where an accumulator changes its way."""
+    monkeypatch.setattr(aggregates, "_PIECE", 1 << 12)
+    drawn = np.random.default_rng(largest % 2**32)
+    blocks = drawn.integers(0, 3, 20_000)
+    if is_extreme:
+        x, y = drawn.choice([-largest, largest], (2, 20_000))
+    else:
+        x, y = drawn.integers(-largest, largest, (2, 20_000), endpoint=True)
+    meta = described({"x": (-largest, largest), "y": (-largest, largest)}, rows=20_000)
+
+    totals = added(meta, [Table(meta, blocks, {"x": x, "y": y})], products=[("x", "y")])
 
     for block in range(3):
-        mine = [int(value) for value in values[blocks == block]]
-        assert sums[block] == sum(mine)
-        assert squares[block] == sum(value * value for value in mine)
-    assert sum(aggregates.block_counts(table)) == 20_000
+        mine = [(int(a), int(b)) for a, b in zip(x[blocks == block], y[blocks == block], strict=True)]
+        assert totals.counts[block] == len(mine)
+        assert totals.sums["x"][block] == sum(a for a, _ in mine)
+        assert totals.squares["x"][block] == sum(a * a for a, _ in mine)
+        assert totals.products["x", "y"][block] == sum(a * b for a, b in mine)
+
+
+def test_what_waits_in_64_bits_moves_before_it_wraps(monkeypatch):
+    """Nine rows of a square of which a 64-bit sum takes three."""
+    monkeypatch.setattr(aggregates, "_MIN_ROWS", 1)
+    largest = 1_600_000_000
+    meta = metadata.from_schema(schema(rows=9, blocks={}, values={"x": (0, 0, largest)}))
+    tables = [Table(meta, np.zeros(9, np.int64), {"x": np.full(9, largest)})]
+
+    assert added(meta, tables).squares["x"] == [9 * largest**2]
+    monkeypatch.setattr(aggregates._Sums, "_move", _forgetful(aggregates._Sums._move))
+    assert added(meta, tables).squares["x"] != [9 * largest**2]
+
+
+def _forgetful(move):
+    """`_move` of an accumulator that does not keep count of what may still be added."""
+    return lambda sums: move(sums) if sums._rows == 9 else None
+
+
+def test_a_double_is_not_exact_where_these_sums_are():
+    """Why the sums are not floating point: one fen is lost in 2^53."""
+    meta = described({"x": (0, 2**49)})
+    x = np.array([2**49] * 16 + [1])
+    blocks = np.zeros(17, np.int64)
+
+    assert added(meta, [Table(meta, blocks, {"x": x})]).sums["x"][0] == 2**53 + 1
+    assert np.bincount(blocks, weights=x)[0] == 2**53
+
+
+def test_chunks_add_up_to_the_whole():
+    drawn = np.random.default_rng(5)
+    x, y, blocks = drawn.integers(-50, 51, 1000), drawn.integers(0, 9, 1000), drawn.integers(0, 3, 1000)
+    meta = described({"x": (-50, 50), "y": (0, 9)}, bands={"x": (-3, 0, 17)})
+    asked = {"products": [("y", "x")], "banded": ["x"]}
+
+    def part(start, stop):
+        return Table(meta, blocks[start:stop], {"x": x[start:stop], "y": y[start:stop]})
+
+    whole = added(meta, [part(0, 1000)], **asked)
+
+    for cuts in ([0, 1000, 1000], [0, 1, 500, 1000], [0, 0, 333, 334, 1000]):
+        assert added(meta, [part(*ends) for ends in pairwise(cuts)], **asked) == whole
+    edges = [-51, -3, 0, 17, 51]
+    assert whole.histograms["x"] == [
+        [int(((x >= low) & (x < high) & (blocks == block)).sum()) for low, high in pairwise(edges)]
+        for block in range(3)
+    ]
+
+
+def test_a_value_outside_its_bounds_is_not_added_up():
+    meta = described({"x": (0, 100)})
+    with pytest.raises(OverflowError):
+        added(meta, [Table(meta, np.zeros(1, np.int64), {"x": np.array([-1])})])
 
 
 @pytest.mark.parametrize(
