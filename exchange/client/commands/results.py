@@ -3,41 +3,44 @@
 import argparse
 import base64
 import binascii
-import csv
 import hashlib
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 from compute.protocol import documents, keyfiles, sealing
-from exchange.client import store
+from exchange.client import result_tables, store
 from exchange.client.context import Context, failed
 from exchange.client.errors import ClientError
 from exchange.kernel import identifiers
 from ledger.proofs import policies, statements
 from ledger.proofs.errors import VerificationError
 
+SHOWN_LINES = 40  # of each table on the screen; the files hold all
+
 
 def open_result(context: Context, args: argparse.Namespace) -> int:
-    """Write the result as CSV and JSON, readable by their owner only."""
+    """Show the result and write it as CSV and JSON, readable by their owner only."""
     keys = context.keys()
     answer = context.api().get(f"computations/{args.ref}/result/")
     terms = context.signed_terms(identifiers.parse_urn(answer["job"]["contract"], kind="contract"))
     parts = check_parts(context, answer, terms=terms, keys=keys, ref=args.ref)
     result = _combine(parts, job=answer["job"], request=answer["request"])
     directory = Path(args.out or f"result-{args.ref}")
+    tables = result_tables.of(result)
     files = {
         "result.json": (json.dumps(result, ensure_ascii=False, indent=2) + "\n").encode(),
-        "result.csv": write_csv(result),
+        **{f"{table.name}.csv": table.to_csv() for table in tables},
     }
     for name, data in files.items():
         store.write_private(directory / name, data)
-    cells = len(result["cells"])
+    lines = sum(len(table.rows) for table in tables)
     context.out.say(
-        f"已核验 {len(parts)} 份并打开，共 {cells} 格，写入 {directory}/（仅本人可读）。",
-        f"Checked and opened {len(parts)} parts, {cells} cells, written to {directory}/ (readable by you only).",
+        f"已核验 {len(parts)} 份并打开，共 {lines} 行，写入 {directory}/（仅本人可读）。",
+        f"Checked and opened {len(parts)} parts, {lines} lines, written to {directory}/ (readable by you only).",
     )
+    for table in tables:
+        context.out.table(table.titles, table.rows[:SHOWN_LINES])
     context.out.document({"directory": str(directory), "files": sorted(files), "result": result})
     return 0
 
@@ -107,21 +110,6 @@ def _combine(parts: list[bytes], *, job: dict[str, Any], request: dict[str, Any]
 
     found: dict[str, Any] = registry.get(job["engine"]).open(parts, job=job, request=request).describe()
     return found
-
-
-def write_csv(result: dict[str, Any]) -> bytes:
-    """The cells as CSV for a spreadsheet: one line per group and column, texts that begin a formula quoted."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow([*result["group_by"], "column", "count", "sum", "mean", "variance"])
-    for cell in result["cells"]:
-        groups = [_plain(cell["group"][name]) for name in result["group_by"]]
-        writer.writerow([*groups, cell["column"], cell["count"], cell["sum"], cell["mean"], cell["variance"]])
-    return text.getvalue().encode("utf-8-sig")
-
-
-def _plain(text: str) -> str:
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _differs(en: str, zh: str) -> ClientError:

@@ -10,7 +10,7 @@ import pytest
 from compute.engines import registry
 from compute.engines.base import GroupedStatistics
 from compute.protocol import documents, sealing
-from exchange.client.commands import computations, results
+from exchange.client.commands import computations
 from exchange.kernel.identifiers import parse_urn
 from ledger.proofs import statements
 from tests.factories.node import NOW
@@ -226,11 +226,6 @@ def test_another_computation_in_its_place_is_noticed(machine, released, tmp_path
     serve(machine, "01JD00000000000000000000R9", answer)
     machine.run("result", "open", "01JD00000000000000000000R9")
     assert machine.err.startswith("RESULT_DIFFERS")
-
-
-def test_a_formula_in_a_label_stays_text():
-    assert results._plain("=1+1") == "'=1+1"
-    assert results._plain("North") == "North"
 
 
 def test_withdrawing(machine, contract):
