@@ -32,7 +32,7 @@ def statistics(
         min_group: the job's k; each owner's own k counts as well.
     """
     read = [_read(path) for path in datasets]
-    if operation == operations.ALIGNED_STATISTICS:
+    if operation in (operations.ALIGNED_STATISTICS, operations.JOINED_STATISTICS, operations.TWO_PARTY_STATISTICS):
         people = _matched(read[0], read[1], parameters["values"], k=max(min_group, _k(*read)))
     else:
         people = [row for item in read for row in _released(item[1], _dimensions(item), max(min_group, _k(item)))]
@@ -163,6 +163,23 @@ def _covariance(rows: Sequence[Row], left: str, right: str) -> Fraction:
     mean_left = sum((pair[0] for pair in pairs), Fraction(0)) / len(pairs)
     mean_right = sum((pair[1] for pair in pairs), Fraction(0)) / len(pairs)
     return sum(((x - mean_left) * (y - mean_right) for x, y in pairs), Fraction(0)) / len(pairs)
+
+
+def matching(*, form: str, datasets: Sequence[Path], min_group: int) -> dict[str, Any]:
+    """The result document of a matching: persons in all tables; rows of the first, counted from 1, for a list."""
+    read = [_read(path) for path in datasets]
+    k = max(min_group, _k(*read))
+    tables = [[row[schema["id"]].upper() for row in rows] for schema, rows in read]
+    rows = [number for number, one in enumerate(tables[0], start=1) if all(one in table for table in tables[1:])]
+    is_told = len(rows) >= k and not any(0 < len(table) - len(rows) < k for table in tables)
+    found = {
+        "type": "matching/v1",
+        "form": form,
+        "min_group": min_group,
+        "outcome": "released" if is_told else "withheld",
+        "count": len(rows) if is_told else None,
+    }
+    return {**found, "rows": rows if is_told else []} if form == "list" else found
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Row]]:

@@ -10,6 +10,9 @@ from compute.engines.errors import EngineRefused
 _ENGINES: Mapping[str, tuple[str, str]] = {
     "additive_sharing/1": ("compute.engines.additive", "AdditiveSharing"),
     "aby3_aligned/1": ("compute.engines.aligned", "AlignedStatistics"),
+    "aby3_join/1": ("compute.engines.hidden_join", "JoinedStatistics"),
+    "cheetah_aligned/1": ("compute.engines.two_party", "TwoPartyStatistics"),
+    "psi_matching/1": ("compute.engines.matching", "Matching"),
 }
 TRANSPORT = "mutual TLS 1.3, one-job pinned certificates"
 

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from compute.protocol.operations import aligned_statistics as _aligned
+from compute.protocol.operations import joined_statistics as _joined
 from compute.protocol.operations import joint_statistics as _joint
+from compute.protocol.operations import matching as _matching
+from compute.protocol.operations import two_party_statistics as _two_party
 from compute.protocol.operations.base import (
     MINIMUM_GROUP,
     Operation,
@@ -26,11 +29,17 @@ OPERATIONS: Mapping[str, Operation] = {
     for found in (
         _joint.OPERATION,
         _aligned.OPERATION,
+        _joined.OPERATION,
+        _two_party.OPERATION,
+        _matching.OPERATION,
     )
 }
 
 JOINT_STATISTICS, ALIGNED_STATISTICS = _joint.CODE, _aligned.CODE
 joint_statistics, aligned_statistics = _joint.parameters, _aligned.parameters
+JOINED_STATISTICS, TWO_PARTY_STATISTICS, MATCHING = _joined.CODE, _two_party.CODE, _matching.CODE
+joined_statistics, two_party_statistics = _joined.parameters, _two_party.parameters
+matching = _matching.parameters
 
 
 def get(operation: str) -> Operation:
