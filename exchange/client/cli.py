@@ -206,21 +206,28 @@ def _signing(parser: argparse.ArgumentParser, t: Any) -> argparse.ArgumentParser
     return parser
 
 
-def _compute_commands(place: Any, command: Any, t: Any) -> None:
-    made = command(place, "submit", "computations:submit", "签署并提交计算请求", "sign a request and send it")
-    made.add_argument("contract", nargs="?", default="", help=t("合约引用", "contract"))
-    made.add_argument(
+def _request_options(parser: argparse.ArgumentParser, t: Any) -> None:
+    parser.add_argument("contract", nargs="?", default="", help=t("合约引用", "contract"))
+    parser.add_argument(
         "--operation", default="", help=t("运算；缺省为合约首项", "operation; the contract's first if not given")
     )
-    made.add_argument("--group-by", default="", help=t("分组列，逗号分隔", "grouping columns, comma separated"))
-    made.add_argument("--values", default="", help=t("数值列，逗号分隔", "value columns, comma separated"))
-    made.add_argument("--filter", action="append", metavar="COLUMN=A,B", help=t("筛选，可重复", "filter, repeatable"))
-    made.add_argument("--min-group", type=int, default=0, help=t("最小分组人数", "smallest group"))
-    made.add_argument("--group-provider", default="", help=t("分组列的提供方", "whose columns group"))
-    made.add_argument("--value-provider", default="", help=t("数值列的提供方", "whose columns are summed"))
-    made.add_argument("--parameters", default="", help=t("参数文件（JSON）", "a file with the parameters (JSON)"))
-    made.add_argument("--expires-minutes", type=int, default=60, help=t("请求有效分钟数", "minutes until it expires"))
-    made.add_argument("--request", default="", help=t("重发已签署的请求文件", "send a request signed before"))
+    parser.add_argument("--group-by", default="", help=t("分组列，逗号分隔", "grouping columns, comma separated"))
+    parser.add_argument("--values", default="", help=t("数值列，逗号分隔", "value columns, comma separated"))
+    parser.add_argument("--filter", action="append", metavar="COLUMN=A,B", help=t("筛选，可重复", "filter, repeatable"))
+    parser.add_argument("--min-group", type=int, default=0, help=t("最小分组人数", "smallest group"))
+    parser.add_argument("--group-provider", default="", help=t("分组列的提供方", "whose columns group"))
+    parser.add_argument("--value-provider", default="", help=t("数值列的提供方", "whose columns are summed"))
+    parser.add_argument("--parameters", default="", help=t("参数文件（JSON）", "a file with the parameters (JSON)"))
+    parser.add_argument("--expires-minutes", type=int, default=60, help=t("请求有效分钟数", "minutes until it expires"))
+
+
+def _compute_commands(place: Any, command: Any, t: Any) -> None:
+    made = command(place, "submit", "computations:submit", "签署并提交计算请求", "sign a request and send it")
+    kept = command(place, "request", "computations:request", "签署请求但不提交", "sign a request and keep it, unsent")
+    for parser in (made, kept):
+        _request_options(parser, t)
+    kept.add_argument("--out", required=True, help=t("请求文件", "file to write"))
+    made.add_argument("--request", default="", help=t("发送已签署的请求文件", "send a request signed before"))
     made.add_argument("--watch", action="store_true", help=t("提交后查看进度", "watch it afterwards"))
     watched = command(place, "watch", "computations:watch", "查看各方进度", "every party's progress")
     watched.add_argument("ref")

@@ -1,7 +1,7 @@
 """What the demo's providers write into their specifications, and what the bank proposes."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exchange.runner.tables import NodeTable
@@ -36,9 +36,16 @@ _TITLES = {
 PRICE_FEN = 50_000
 
 
-def product(member: Member, table: NodeTable, *, commitment: str) -> dict[str, Any]:
+def product(
+    member: Member,
+    table: NodeTable,
+    *,
+    commitment: str,
+    names: tuple[str, str] | None = None,
+    operations: Sequence[str] = ("joint_statistics", "aligned_statistics"),
+) -> dict[str, Any]:
     """A product draft with every required field of its specification."""
-    name_zh, name_en = _TEXTS[member.code]
+    name_zh, name_en = names or _TEXTS[member.code]
     rows = len(table.rows)
     return {
         "name_zh": name_zh,
@@ -93,7 +100,7 @@ def product(member: Member, table: NodeTable, *, commitment: str) -> dict[str, A
             ],
             "prohibited_uses": ["re_identification", "resale", "marketing"],
             "delivery_modes": ["mpc", "psi"],
-            "algorithms": [{"operation": "joint_statistics"}, {"operation": "aligned_statistics"}],
+            "algorithms": [{"operation": code} for code in operations],
             "output_policy": {"schema": "grouped_statistics/v1", "min_cell": 10, "max_bytes": 1_048_576},
             "quality_report": {"assessor": "自评", "date": "2026-10-15", "complete": "99.2%", "accurate": "98.7%"},
             "compliance_opinion": {"issuer": "中和律师事务所", "date": "2026-10-20", "conclusion": "合规"},

@@ -84,6 +84,7 @@ class NodeTable:
     block_dimensions: Sequence[str]
     rows: Sequence[Mapping[str, str]]
     canaries: Sequence[str]
+    id: str = "person_id"
 
     def write(self, directory: Path) -> tuple[Path, Path]:
         """Write `DATASET.csv` and `DATASET.schema.toml`, readable by the owner only; returns both paths."""
@@ -92,7 +93,7 @@ class NodeTable:
         lines = [
             "[dataset]",
             'encoding = "utf-8"',
-            'id = "person_id"',
+            f'id = "{self.id}"',
             f"block_dimensions = {_toml(list(self.block_dimensions))}",
         ]
         for name, column in self.columns.items():

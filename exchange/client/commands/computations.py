@@ -1,6 +1,7 @@
 """`hengshu compute`: ask for a computation, watch it, take it back."""
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -37,6 +38,20 @@ def submit(context: Context, args: argparse.Namespace) -> int:
     if args.watch:
         return follow(context, ref, timeout_seconds=args.timeout)
     context.out.document({"ref": ref, "request": request, "computation": answer})
+    return 0
+
+
+def request(context: Context, args: argparse.Namespace) -> int:
+    """Make and sign a request and keep it in a file: others may have to sign its digest before it is sent."""
+    made = _new_request(context, args)
+    store.write_private(Path(args.out), (json.dumps(made, ensure_ascii=False, indent=2) + "\n").encode())
+    digest = statements.digest(made)
+    context.out.say(
+        f"已签署请求，摘要 {digest}，存于 {args.out}。提交：hengshu compute submit --request {args.out}",
+        f"Signed a request with digest {digest}, kept at {args.out}. "
+        f"Send it: hengshu compute submit --request {args.out}",
+    )
+    context.out.document({"request": made, "digest": digest, "file": args.out})
     return 0
 
 
