@@ -12,6 +12,7 @@ _ENGINES: Mapping[str, tuple[str, str]] = {
     "aby3_aligned/1": ("compute.engines.aligned", "AlignedStatistics"),
     "aby3_join/1": ("compute.engines.hidden_join", "JoinedStatistics"),
     "cheetah_aligned/1": ("compute.engines.two_party", "TwoPartyStatistics"),
+    "ddh_paillier_sum/1": ("compute.engines.matched_sum", "MatchedSum"),
     "psi_matching/1": ("compute.engines.matching", "Matching"),
 }
 TRANSPORT = "mutual TLS 1.3, one-job pinned certificates"

@@ -25,13 +25,21 @@ class Use:
 
 
 OWN_BLOCKS = "own blocks"
+# How an operation counts the persons whom two tables have in common. By blocks, small ones are left out; less those,
+# the whole match would speak of the few in them. So the count, too, is told over one partition.
+COUNTED_OVER = {
+    operations.ALIGNED_STATISTICS: "blocks",
+    operations.JOINED_STATISTICS: "blocks",
+    operations.TWO_PARTY_STATISTICS: "blocks",
+    operations.MATCHED_SUM: "the whole",
+}
 
 
 def uses(request: Mapping[str, Any], *, parties: Sequence[Mapping[str, Any]], organization: str) -> list[Use]:
     """Which of an organisation's columns a request adds up, over which blocks.
 
     Joint statistics use the owner's own blocks; aligned statistics those of the group owner's version, restricted to
-    the match. The group owner of an aligned run adds up none of its own values.
+    the match. The group owner of an aligned run adds up none of its own values; of both owners it counts persons.
     """
     parameters = request["parameters"]
     if "privacy" in parameters:
@@ -44,12 +52,25 @@ def uses(request: Mapping[str, Any], *, parties: Sequence[Mapping[str, Any]], or
         # Whatever else adds values up does so over persons that the other parties' tables select.
         others = [f"{item['organization']} {item['dataset_commitment']}" for item in parties if item is not own]
         partition = f"{request['operation']} with {', '.join(others)}"
+    counted = _counted(request, own=own, parties=parties)
     if "value_provider" in parameters:
         if parameters["value_provider"] != organization:
-            return []
-        grouping = next(party for party in parties if party["organization"] == parameters["group_provider"])
-        partition = f"matched with {grouping['organization']} {grouping['dataset_commitment']}"
-    return [Use(own["dataset_commitment"], column, partition) for column in parameters.get("values", [])]
+            return counted
+        if "group_provider" in parameters:
+            grouping = next(party for party in parties if party["organization"] == parameters["group_provider"])
+            partition = f"matched with {grouping['organization']} {grouping['dataset_commitment']}"
+    return [Use(own["dataset_commitment"], column, partition) for column in parameters.get("values", [])] + counted
+
+
+def _counted(request: Mapping[str, Any], *, own: Mapping[str, Any], parties: Sequence[Mapping[str, Any]]) -> list[Use]:
+    """The count of the persons in common, as if it were a column; its name is none that a table can have."""
+    over = COUNTED_OVER.get(request.get("operation", ""))
+    others = [
+        f"{item['organization']} {item['dataset_commitment']}"
+        for item in parties
+        if item is not own and item["dataset_commitment"]
+    ]
+    return [Use(own["dataset_commitment"], f"(persons in common with {', '.join(others)})", over)] if over else []
 
 
 def check(connection: sqlite3.Connection, uses: Sequence[Use]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from compute.protocol.operations import aligned_statistics as _aligned
 from compute.protocol.operations import joined_statistics as _joined
 from compute.protocol.operations import joint_statistics as _joint
+from compute.protocol.operations import matched_sum as _matched_sum
 from compute.protocol.operations import matching as _matching
 from compute.protocol.operations import two_party_statistics as _two_party
 from compute.protocol.operations.base import (
@@ -32,6 +33,7 @@ OPERATIONS: Mapping[str, Operation] = {
         _joined.OPERATION,
         _two_party.OPERATION,
         _matching.OPERATION,
+        _matched_sum.OPERATION,
     )
 }
 
@@ -40,6 +42,7 @@ joint_statistics, aligned_statistics = _joint.parameters, _aligned.parameters
 JOINED_STATISTICS, TWO_PARTY_STATISTICS, MATCHING = _joined.CODE, _two_party.CODE, _matching.CODE
 joined_statistics, two_party_statistics = _joined.parameters, _two_party.parameters
 matching = _matching.parameters
+MATCHED_SUM, matched_sum = _matched_sum.CODE, _matched_sum.parameters
 
 
 def get(operation: str) -> Operation:

@@ -65,3 +65,33 @@ def test_two_group_owners_are_two_partitions(fund):
 
     with pytest.raises(Refused):
         partitions.check(fund.store.connection(), [Use("a" * 64, "base", "matched with another")])
+
+
+def test_a_match_is_counted_by_blocks_or_whole_but_not_both(fund):
+    # 6,000 in common, of whom 5,997 in blocks that are large enough: the difference would be the three in small ones.
+    def counted(operation, **providers):
+        request = {"operation": operation, "parameters": {"values": ["base"], **providers}}
+        return partitions.uses(request, parties=PARTIES, organization=FUND)
+
+    by_blocks = counted("aligned_statistics", group_provider=FUND, value_provider=SOCIAL)
+    whole = counted("matched_sum", list_provider=FUND, value_provider=SOCIAL)
+    assert [use.partition for use in by_blocks + whole] == ["blocks", "the whole"]
+    reserve(fund, by_blocks)
+    reserve(fund, by_blocks)
+
+    with pytest.raises(Refused) as refused:
+        reserve(fund, whole)
+
+    assert refused.value.code == "PARTITION_DIFFERS"
+    reserve(fund, [Use("c" * 64, whole[0].column, "the whole")])  # another version is counted anew
+
+
+def test_the_values_of_a_matched_sum_are_added_up_over_the_match_alone(fund):
+    request = {
+        "operation": "matched_sum",
+        "parameters": {"values": ["base"], "min_group": 10, "list_provider": SOCIAL, "value_provider": FUND},
+    }
+    reserve(fund, partitions.uses(JOINT, parties=PARTIES, organization=FUND))
+
+    with pytest.raises(Refused):
+        reserve(fund, partitions.uses(request, parties=PARTIES, organization=FUND))
