@@ -109,6 +109,7 @@ class StageContext:
     min_group: int  # the k this party's node insists on
     deadline: float  # time.monotonic()
     progress: Progress = field(default=lambda stage, percent: None)
+    state: Path | None = None  # this engine's own directory at this node, which outlives runs; None: it keeps nothing
 
     @property
     def parties(self) -> int:

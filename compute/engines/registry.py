@@ -10,6 +10,7 @@ from compute.engines.errors import EngineRefused
 _ENGINES: Mapping[str, tuple[str, str]] = {
     "additive_sharing/1": ("compute.engines.additive", "AdditiveSharing"),
     "aby3_aligned/1": ("compute.engines.aligned", "AlignedStatistics"),
+    "oprf_lookup/1": ("compute.engines.lookup", "OprfLookup"),
     "aby3_join/1": ("compute.engines.hidden_join", "JoinedStatistics"),
     "cheetah_aligned/1": ("compute.engines.two_party", "TwoPartyStatistics"),
     "ddh_paillier_sum/1": ("compute.engines.matched_sum", "MatchedSum"),

@@ -124,6 +124,7 @@ def _context(work_dir: Path, spec: Mapping[str, Any], *, deadline: float, progre
         min_group=spec["min_group"],
         deadline=deadline,
         progress=progress,
+        state=None if spec["state"] is None else Path(spec["state"]),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from compute.protocol.operations import aligned_statistics as _aligned
 from compute.protocol.operations import joined_statistics as _joined
 from compute.protocol.operations import joint_statistics as _joint
+from compute.protocol.operations import private_lookup as _lookup
 from compute.protocol.operations import matched_sum as _matched_sum
 from compute.protocol.operations import matching as _matching
 from compute.protocol.operations import two_party_statistics as _two_party
@@ -30,6 +31,7 @@ OPERATIONS: Mapping[str, Operation] = {
     for found in (
         _joint.OPERATION,
         _aligned.OPERATION,
+        _lookup.OPERATION,
         _joined.OPERATION,
         _two_party.OPERATION,
         _matching.OPERATION,
