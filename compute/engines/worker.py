@@ -6,23 +6,26 @@ down, so the parent judges by the file. Standard output carries progress as JSON
 whatever libraries print goes to `engine.log` in the same directory, which is deleted with it. No row, no
 identifier and no exception text is ever printed or put into the result.
 
-Bounds: no core files, an address space limit, the run's deadline as an alarm that needs no Python to
-strike, and death together with the parent.
+Bounds: no core files, limits of address space, processor time, file size and open files, the run's deadline
+as an alarm that needs no Python to strike, and death together with the parent.
 """
 
 import ctypes
+import errno
 import hashlib
 import json
+import math
 import os
 import resource
 import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from compute.engines import registry
+from compute.engines import columns, link, registry
 from compute.engines.base import MAX_PART_BYTES, StageContext
 from compute.engines.errors import EngineRefused
 from ledger.proofs import statements
@@ -32,6 +35,9 @@ PART_FILE = "part.json"
 RESULT_FILE = "result.json"
 LOG_FILE = "engine.log"
 _PR_SET_PDEATHSIG = 1
+EXIT_DISK_FULL = 74  # EX_IOERR: not even the result file could be written
+_MAX_FILES = 4096  # brpc and XLA hold some hundred; a leak stops here and not at the machine's limit
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _ALARM_GRACE_SECONDS = 1.0  # link.py raises DEADLINE first when it is the one that waits
 _LINK_WORDS = ("timeout", "timed out", "connect to mesh failed", "Got EOF", "recv failed", "send failed", "Broken pipe")
 
@@ -45,11 +51,11 @@ def main(arguments: list[str]) -> NoReturn:
     _bound(spec)
 
     def progress(stage: str, percent: int) -> None:
-        out.write(json.dumps({"stage": stage, "percent": percent}) + "\n")
+        out.write(json.dumps({"stage": stage, "percent": percent, "bytes": link.sent_bytes()}) + "\n")
         out.flush()
 
-    context = _context(work_dir, spec, deadline=started + spec["deadline_seconds"], progress=progress)
     try:
+        context = _context(work_dir, spec, deadline=started + spec["deadline_seconds"], progress=progress)
         part = registry.get(spec["job"]["engine"]).run(context)
     except EngineRefused as error:
         finish(work_dir, {"ok": False, "code": error.code})
@@ -60,7 +66,10 @@ def main(arguments: list[str]) -> NoReturn:
         finish(work_dir, {"ok": False, "code": _code_of(error)})
     if len(part) > MAX_PART_BYTES:
         finish(work_dir, {"ok": False, "code": "PARTITION_TOO_LARGE"})
-    _write(work_dir / PART_FILE, part)
+    try:
+        _write(work_dir / PART_FILE, part)
+    except OSError as error:
+        finish(work_dir, {"ok": False, "code": _code_of(error)})
     usage = resource.getrusage(resource.RUSAGE_SELF)
     finish(
         work_dir,
@@ -76,7 +85,10 @@ def main(arguments: list[str]) -> NoReturn:
 
 def finish(work_dir: Path, result: Mapping[str, Any]) -> NoReturn:
     """Write the result atomically and leave without tearing anything down."""
-    _write(work_dir / RESULT_FILE, json.dumps(result).encode())
+    try:
+        _write(work_dir / RESULT_FILE, json.dumps(result).encode())
+    except OSError:
+        os._exit(EXIT_DISK_FULL)
     os._exit(0)
 
 
@@ -103,11 +115,22 @@ def _bound(spec: Mapping[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     memory = spec["memory_mb"] * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    _limit(resource.RLIMIT_FSIZE, spec["file_mb"] * 1024 * 1024)
+    _limit(resource.RLIMIT_NOFILE, _MAX_FILES)
+    # Every core at work until the deadline: more is a process that the alarm did not stop.
+    _limit(resource.RLIMIT_CPU, math.ceil(spec["deadline_seconds"] + 2) * (os.cpu_count() or 1))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, spec["deadline_seconds"] + _ALARM_GRACE_SECONDS)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != spec["parent"]:  # it died before we asked to be told
         os._exit(1)
+
+
+def _limit(kind: int, value: int) -> None:
+    """Lower a limit; one that is lower already stays."""
+    hard = resource.getrlimit(kind)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
 
 
 def _context(work_dir: Path, spec: Mapping[str, Any], *, deadline: float, progress: Any) -> StageContext:
@@ -120,7 +143,7 @@ def _context(work_dir: Path, spec: Mapping[str, Any], *, deadline: float, progre
         addresses={int(rank): tuple(found) for rank, found in spec["addresses"].items()},
         certificate_paths={int(rank): work_dir / name for rank, name in spec["certificates"].items()},
         key_path=work_dir / spec["key"],
-        dataset=None if spec["dataset"] is None else Path(spec["dataset"]),
+        dataset=None if spec["dataset"] is None else _pinned(Path(spec["dataset"]), work_dir, spec),
         min_group=spec["min_group"],
         deadline=deadline,
         progress=progress,
@@ -128,8 +151,25 @@ def _context(work_dir: Path, spec: Mapping[str, Any], *, deadline: float, progre
     )
 
 
+def _pinned(dataset: Path, work_dir: Path, spec: Mapping[str, Any]) -> Path:
+    """The run's own view of its rows: from here on every chunk is the one that the job's commitment speaks of."""
+    if not columns.is_stored(dataset):
+        return dataset  # of the old form, which the node has checked
+    party = spec["job"]["parties"][spec["rank"]]
+    own = spec["request"]["parameters"].get("input", {}) if party.get("role") == "requester" else {}
+    commitment = party.get("dataset_commitment") or own.get("commitment")
+    try:
+        return columns.pin(dataset, work_dir / "dataset", commitment=commitment)
+    except columns.Damaged:
+        raise EngineRefused("COMMITMENT", "The dataset is not the one that the job names; add it again.") from None
+
+
 def _code_of(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return "DISK_FULL"
     text = str(error)
+    if "No space left on device" in text or "File too large" in text:  # by the libraries, in their own words
+        return "DISK_FULL"
     if "bad_alloc" in text:
         return "OOM"
     return "PEER_LOST" if any(word in text for word in _LINK_WORDS) else "ENGINE_ERROR"
@@ -138,7 +178,7 @@ def _code_of(error: Exception) -> str:
 def _note(work_dir: Path, error: Exception) -> None:
     """Say in the log what kind of error it was and where; its text may quote data, so it is left out."""
     trace = error.__traceback__
-    with (work_dir / LOG_FILE).open("a", encoding="utf-8") as log:
+    with suppress(OSError), (work_dir / LOG_FILE).open("a", encoding="utf-8") as log:
         while trace is not None:
             log.write(f"{type(error).__name__} at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}\n")
             trace = trace.tb_next

@@ -1,28 +1,29 @@
 """Datasets on the node's own disk: taken in whole or not at all, committed to column by column.
 
-A version lies in `datasets/<name>/<version>/` as `data.csv` (canonical UTF-8), `schema.json` and
-`commitment.json` (the salts). It exists once its row stands in the store; a directory without a row is
-the rest of an interrupted add and is swept away.
+A version lies in `datasets/<name>/<version>/` as column files (`compute/engines/columns.py`). It exists once its row
+stands in the store; a directory without a row is the rest of an interrupted add and is swept away.
 """
 
-import hashlib
-import hmac
-import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from compute.node import schemas, tables
+from compute.engines import columns
+from compute.node import cells, rowfiles, schemas
+from compute.node.distinct import Distinct
 from compute.node.errors import DatasetInvalid
+from compute.node.sources import Source
+from compute.node.sources.delimited import DelimitedFile
 from compute.node.store import Store
-from ledger.proofs import canonical, merkle
+from compute.node.storing import Writer
+from compute.protocol import operations
 
 SCHEMA_TYPE = "hengshu/dataset-schema/v1"
-COMMITMENT_TYPE = "hengshu/dataset-commitment/v1"
+MAX_ROWS = 1_000_000_000
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _REPORT_EVERY_ROWS = 5_000
 
@@ -30,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 
 def add(
-    source: Path,
+    source: Source | Path,
     *,
     name: str,
     schema_path: Path,
@@ -42,9 +43,10 @@ def add(
     """Read, check, commit and store one new version; returns its description (never a row).
 
     Args:
-        progress: called with (bytes read, bytes in all).
+        source: where the rows are; a path is a delimited file.
+        progress: called with (done, in all), in bytes or rows as the source counts; in all is 0 where unknown.
     Raises:
-        DatasetInvalid: with line and reason; nothing is left behind.
+        DatasetInvalid: with line or row, and reason; nothing is left behind.
     """
     if not _NAME.fullmatch(name):
         raise DatasetInvalid(
@@ -57,54 +59,56 @@ def add(
     incoming = root / f".incoming-{secrets.token_hex(8)}"
     incoming.mkdir(mode=0o700, parents=True)
     try:
-        return _take_in(
-            source, incoming, name=name, schema=schema, root=root, store=store, salt=salt, progress=progress
-        )
-    except FileNotFoundError:
-        raise DatasetInvalid("NO_FILE", f"There is no file {source}.", zh=f"没有文件 {source}。") from None
+        source = DelimitedFile(source) if isinstance(source, Path) else source
+        writer = Writer(incoming, [column.describe() for column in schema.columns], salt=salt(32))
+        try:
+            _read(source, schema, writer, incoming, progress=progress or _silent)
+            return _keep(writer, incoming, name=name, schema=schema, root=root, store=store)
+        finally:
+            writer.close()
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
 
 
-def _take_in(
-    source: Path,
-    incoming: Path,
-    *,
-    name: str,
-    schema: schemas.Schema,
-    root: Path,
-    store: Store,
-    salt: Callable[[int], bytes],
-    progress: Progress | None,
+def _read(source: Source, schema: schemas.Schema, writer: Writer, incoming: Path, *, progress: Progress) -> None:
+    """Every row of the source through the checks and into the writer."""
+    checker = cells.Checker(schema, unit=source.unit)
+    place = next((i for i, column in enumerate(schema.columns) if column.name == schema.id), None)
+    distinct = Distinct(incoming, key=secrets.token_bytes(32))
+    count = 0
+    for line, raw in source.rows(schema):
+        row = checker.canonical(line, raw)
+        if place is not None:
+            distinct.add(row[place], line)
+        writer.add(row)
+        count += 1
+        if count > MAX_ROWS:
+            raise cells.bad("TOO_MANY_ROWS", f"more than {MAX_ROWS} rows", f"超过 {MAX_ROWS} 行", unit=source.unit)
+        if count % _REPORT_EVERY_ROWS == 0:
+            progress(*source.progress())
+    if count == 0:
+        raise cells.bad("NO_ROWS", "the table has no row", "表中没有数据行")
+    repeated = distinct.first_repeated()
+    if repeated is not None:
+        raise cells.bad(
+            "DUPLICATE_ID",
+            f"the identifier equals, or looks like, that of {source.unit} {repeated[1]}",
+            f"标识与第 {repeated[1]} 行相同或形似",
+            line=repeated[0],
+            column=str(schema.id),
+            unit=source.unit,
+        )
+    done, total = source.progress()
+    progress(total or done, total or done)
+
+
+def _keep(
+    writer: Writer, incoming: Path, *, name: str, schema: schemas.Schema, root: Path, store: Store
 ) -> dict[str, Any]:
-    names = [column.name for column in schema.columns]
-    secret = salt(32)
-    hashes = [_column_hash(secret, column) for column in names]
-    count, size = 0, source.stat().st_size
-    with source.open("rb") as file, _create(incoming / "data.csv") as out:
-        out.write(tables.write_row(names).encode())
-        for line, cells in tables.rows(file, schema):
-            out.write(tables.write_row(cells).encode())
-            _update(hashes, cells)
-            count += 1
-            if progress is not None and count % _REPORT_EVERY_ROWS == 0:
-                progress(file.tell(), size)
-            del line
-        _sync(out)
+    """Commit, move into place, and make the version known."""
     version = 1 + max((item["version"] for item in store.datasets() if item["name"] == name), default=0)
-    described = {"type": SCHEMA_TYPE, "name": name, "version": version, "rows": count, **schema.describe()}
-    commitment = _root(described, [item.hexdigest() for item in hashes], secret)
-    description = {**described, "commitment": commitment}
-    _write(incoming / "schema.json", description)
-    _write(
-        incoming / "commitment.json",
-        {
-            "type": COMMITMENT_TYPE,
-            "salt": secret.hex(),
-            "columns": [{"name": item, "digest": found.hexdigest()} for item, found in zip(names, hashes, strict=True)],
-            "commitment": commitment,
-        },
-    )
+    described = {"type": SCHEMA_TYPE, "storage": columns.STORAGE, "name": name, "version": version}
+    description = writer.finish({**described, "rows": writer.count, **schema.describe()})
     target = root / name / str(version)
     target.parent.mkdir(mode=0o700, exist_ok=True)
     incoming.rename(target)
@@ -114,8 +118,6 @@ def _take_in(
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
-    if progress is not None:
-        progress(size, size)
     return description
 
 
@@ -129,61 +131,61 @@ def sweep(root: Path, *, store: Store) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def verify(directory: Path, *, description: Mapping[str, Any]) -> None:
-    """Recompute the commitment from the stored file: admission step 7, the first time it is opened.
+def verify(directory: Path, *, description: Mapping[str, Any], columns_used: Sequence[str] | None = None) -> None:
+    """Recompute the commitment from the stored files: admission step 7, the first time they are opened.
+
+    Args:
+        columns_used: the columns whose rows are hashed; None for all. The description, the salts and every column's
+            list of chunk digests are checked in any case. What an engine reads beyond these, it checks as it reads.
+
+    Memory: one chunk.
 
     Raises:
-        DatasetInvalid: `COMMITMENT`, the file, its schema or its salts are not the committed ones.
+        DatasetInvalid: `COMMITMENT`, a file, the schema or the salts are not the committed ones;
+            `STORAGE`, a form that this release does not know.
     """
+    form = description.get("storage")
+    if form not in (None, columns.STORAGE):
+        raise DatasetInvalid(
+            "STORAGE",
+            "The dataset is stored in a form that this release does not know; update the node, or add it again.",
+            zh="数据集以本版本不认识的形式存储；请升级节点，或重新加入。",
+        )
     try:
-        schema = json.loads((directory / "schema.json").read_text(encoding="utf-8"))
-        salts = json.loads((directory / "commitment.json").read_text(encoding="utf-8"))
-        described = {key: value for key, value in schema.items() if key != "commitment"}
-        names = [column["name"] for column in schema["columns"]]
-        secret = bytes.fromhex(salts["salt"])
-        hashes = [_column_hash(secret, column) for column in names]
-        with (directory / "data.csv").open("rb") as file:
-            count = _hash_rows(file, hashes, names)
-        found = _root(described, [item.hexdigest() for item in hashes], secret)
-    except (OSError, ValueError, KeyError, TypeError):
+        if form is None:
+            found, count = rowfiles.commitment(directory)
+            if found != description["commitment"] or count != description["rows"]:
+                raise columns.Damaged("another commitment")
+            return
+        stored = columns.load(directory, commitment=description["commitment"])
+        known = [column["name"] for column in stored.description["columns"]]
+        stored.verify(known if columns_used is None else [name for name in known if name in columns_used])
+    except (OSError, ValueError, KeyError, TypeError, DatasetInvalid):
         raise _damaged() from None
-    if found != description["commitment"] or count != description["rows"] or described["rows"] != count:
-        raise _damaged()
 
 
-def _hash_rows(file: BinaryIO, hashes: "Sequence[hashlib._Hash]", names: Sequence[str]) -> int:
-    if file.readline() != tables.write_row(names).encode():
-        raise _damaged()
-    count = 0
-    for raw in file:
-        cells = tables.split(raw.decode("utf-8").removesuffix("\n"), line=count + 2)
-        if len(cells) != len(names):
-            raise _damaged()
-        _update(hashes, cells)
-        count += 1
-    return count
+def columns_used(request: Mapping[str, Any], *, description: Mapping[str, Any]) -> list[str]:
+    """Which columns a request may make an engine read: those it names anywhere, block dimensions, and the id.
+
+    Joint statistics match nobody and read no id. A column too many costs time only, and one too few is checked by
+    the engine as it reads it.
+    """
+    named = set(_texts(request["parameters"])) | set(description["block_dimensions"])
+    if request["operation"] != operations.JOINT_STATISTICS:
+        named.add(str(description["id"]))
+    return [column["name"] for column in description["columns"] if column["name"] in named]
 
 
-def _column_hash(secret: bytes, column: str) -> "hashlib._Hash":
-    # Salted for each column, so that a column of few possible values cannot be guessed from its digest.
-    return hashlib.sha256(hmac.new(secret, column.encode(), hashlib.sha256).digest())
-
-
-def _update(hashes: "Sequence[hashlib._Hash]", cells: Sequence[str]) -> None:
-    for found, cell in zip(hashes, cells, strict=True):
-        data = cell.encode()
-        found.update(len(data).to_bytes(4, "big") + data)
-
-
-def _root(described: Mapping[str, Any], digests: Sequence[str], secret: bytes) -> str:
-    """Merkle root over the description and one leaf for each column, in order."""
-    salt = hmac.new(secret, b"", hashlib.sha256).hexdigest()
-    leaves = [canonical.encode({**described, "salt": salt})]
-    leaves += [
-        canonical.encode({"column": column["name"], "digest": digest})
-        for column, digest in zip(described["columns"], digests, strict=True)
-    ]
-    return merkle.root([merkle.leaf_hash(leaf) for leaf in leaves]).hex()
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from value
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _texts(item)
 
 
 def _damaged() -> DatasetInvalid:
@@ -194,19 +196,8 @@ def _damaged() -> DatasetInvalid:
     )
 
 
-def _create(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-
-
-def _write(path: Path, value: Mapping[str, Any]) -> None:
-    with _create(path) as file:
-        file.write(canonical.encode(dict(value)))
-        _sync(file)
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+def _silent(done: int, total: int) -> None:
+    del done, total
 
 
 def _sync_directory(path: Path) -> None:

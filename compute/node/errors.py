@@ -27,13 +27,16 @@ class DatasetInvalid(NodeError):
 
     Args:
         reason: a stable word such as `RAGGED_ROW`.
-        line: line of the file, from 1; 0 for the schema or the file as a whole.
+        line: line of the file, or row of the table, from 1; 0 for the schema or the source as a whole.
+        unit: what `line` counts, `line` or `row`.
     """
 
     code = "DATASET_INVALID"
 
-    def __init__(self, reason: str, message: str, *, zh: str, line: int = 0, column: str = "") -> None:
-        place_en = (f"Line {line}: " if line else "") + (f"column {column}: " if column else "")
+    def __init__(
+        self, reason: str, message: str, *, zh: str, line: int = 0, column: str = "", unit: str = "line"
+    ) -> None:
+        place_en = (f"{unit.capitalize()} {line}: " if line else "") + (f"column {column}: " if column else "")
         place_zh = (f"第 {line} 行：" if line else "") + (f"列 {column}：" if column else "")
         super().__init__(place_en + message, zh=place_zh + zh)
         self.reason = reason

@@ -41,6 +41,14 @@ max = 60000
 """
 
 
+def change_a_byte(path: Path, place: int = 0) -> None:
+    """Flip one bit of a stored file, as a failing disk or a curious hand does."""
+    path.chmod(0o600)
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(bytes(data))
+
+
 class FakeGrants:
     """A chain on which every grant is open, until a test says otherwise."""
 

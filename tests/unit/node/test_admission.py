@@ -58,7 +58,7 @@ def test_a_genuine_job_is_admitted_and_one_unit_reserved(fund: Provider) -> None
 
 def test_the_audit_hook_does_see_an_opened_dataset(fund: Provider) -> None:
     with pytest.raises(AssertionError), no_dataset_opened(fund):
-        (fund.config.datasets / "housing_fund" / "1" / "data.csv").read_bytes()
+        (fund.config.datasets / "housing_fund" / "1" / "003.column").read_bytes()
 
 
 @pytest.mark.parametrize(("change", "code", "step"), cases.REFUSALS, ids=[row[0].__name__ for row in cases.REFUSALS])
