@@ -34,7 +34,16 @@ from compute.engines.base import (
 )
 from compute.engines.blocks import BlockTotals
 from compute.engines.errors import EngineRefused, PartInvalid
-from compute.engines.layout import Layout, agree, check_answers, check_bands, check_range, greeting, read_greetings
+from compute.engines.layout import (
+    MAX_NUMBERS,
+    Layout,
+    agree,
+    check_answers,
+    check_bands,
+    check_range,
+    greeting,
+    read_greetings,
+)
 from compute.engines.layout import read as read_layout
 from compute.engines.metadata import DatasetMeta
 from compute.engines.privacy import noised
@@ -42,6 +51,10 @@ from compute.protocol import operations
 from ledger.proofs import statements
 
 MAX_PARTIES = 16
+_START_SECONDS = 3.0  # starting Python and numpy, and the links
+_CELLS_A_SECOND = 10e6
+_MEMORY_MB = 512  # a chunk of every column and the counters of the largest partition
+_GREETING_BYTES = 64 * 1024
 
 
 class AdditiveSharing(Engine):
@@ -116,10 +129,19 @@ class AdditiveSharing(Engine):
         }
 
     def estimate(self, parameters: Mapping[str, Any], *, rows: Sequence[int]) -> Estimate:
-        """See Engine.estimate; shares of aggregates are sent, so only reading grows with the rows."""
-        columns = 1 + len(parameters["values"])
+        """See Engine.estimate: reading, checking and adding up grow with the rows; what is sent only with the groups.
+
+        Measured by `make bench BENCH=compute_joint`; the slower of two runs at once on two cores.
+        """
+        asked, values = measures.read(parameters), len(parameters["values"])
+        banded = len(asked.banded(parameters["values"]))
+        width = 1 + 2 * values + len(asked.covariance) + 64 * banded
+        numbers = min(MAX_NUMBERS, width * (gate.MAX_GROUPS if parameters["group_by"] else 1))
+        columns = 1 + values + len(asked.covariance) + 2 * banded
         return Estimate(
-            seconds=1.0 + max(rows) * columns / 2e6, memory_mb=256, bytes_sent=gate.MAX_GROUPS * 16 * columns
+            seconds=_START_SECONDS + max(rows) * columns / _CELLS_A_SECOND,
+            memory_mb=_MEMORY_MB,
+            bytes_sent=(len(rows) - 1) * (numbers * shares.WIDTH_BYTES + _GREETING_BYTES),
         )
 
     def run(self, context: StageContext) -> bytes:
@@ -150,7 +172,8 @@ class AdditiveSharing(Engine):
                 aggregator.add(table)
                 context.progress("compute", 30 + 45 * aggregator.rows // rows)  # of all rows: it always ends at 75
             selection = gate.select(meta.dimensions(), group_by=layout.group_by, filters=context.parameters["filters"])
-            numbers = local_totals(layout, selection, totals=aggregator.totals(), meta=meta, k=k)
+            withheld = gate.read_withheld(context.work_dir, context.parameters["values"])
+            numbers = local_totals(layout, selection, totals=aggregator.totals(), meta=meta, k=k, withheld=withheld)
             context.progress("share", 80)
             vectors = shares.split(numbers, parties=context.parties, random_bytes=secrets.token_bytes)
             outgoing = {rank: shares.pack(vectors[rank]) for rank in range(context.parties) if rank != context.rank}
@@ -192,24 +215,25 @@ def local_totals(
     totals: BlockTotals,
     meta: DatasetMeta,
     k: int,
+    withheld: frozenset[int] = frozenset(),
 ) -> list[int]:
     """Add this party's released blocks into the groups, in the layout's order: everything that leaves, and in clear.
 
     Whatever is taken out of, or drawn onto, the numbers of a party is done here, before they are shared.
     """
     numbers = [0] * layout.size
+    raised = {name: 10 ** (scale - meta.numeric(name).scale) for name, scale in layout.values}
     for block, is_released in enumerate(gate.released(totals.counts, k=k)):
         group = selection.group_of[block]
-        if is_released and group != gate.FILTERED:
+        if is_released and block not in withheld and group != gate.FILTERED:
             start = group * layout.width
-            for place, number in enumerate(_of_block(layout, block, totals=totals, meta=meta, k=k), start):
+            for place, number in enumerate(_of_block(layout, block, totals=totals, raised=raised, k=k), start):
                 numbers[place] += number
     return numbers
 
 
-def _of_block(layout: Layout, block: int, *, totals: BlockTotals, meta: DatasetMeta, k: int) -> list[int]:
-    """One released block's numbers at the agreed scales."""
-    raised = {name: 10 ** (scale - meta.numeric(name).scale) for name, scale in layout.values}
+def _of_block(layout: Layout, block: int, *, totals: BlockTotals, raised: Mapping[str, int], k: int) -> list[int]:
+    """One released block's numbers, each raised to the agreed scale."""
     numbers = [totals.counts[block]]
     for name, _ in layout.values:
         numbers += [totals.sums[name][block] * raised[name], totals.squares[name][block] * raised[name] ** 2]

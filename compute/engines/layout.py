@@ -17,6 +17,7 @@ from compute.engines.measures import Cuts, GroupTotals, Measures
 from compute.engines.metadata import DatasetMeta
 
 MAX_NUMBERS = 180_000  # of 16 bytes, in base64: below MAX_PART_BYTES
+MAX_CELLS = 1_000_000  # blocks by bands, of all columns together: some tens of megabytes at the owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +137,17 @@ def check_range(name: str, bound: int) -> None:
 
 
 def check_bands(meta: DatasetMeta, asked: Measures, values: Sequence[str]) -> None:
-    """Refuse a count by bands that this dataset does not declare, or of more cells than a partition may have."""
+    """Refuse a count by bands that this dataset does not declare, or of more cells than a node counts in memory."""
+    cells = 0
     for name in asked.banded(values):
         cuts = meta.numeric(name).cuts
         if not cuts:
             raise EngineRefused(
                 "GROUPING_NOT_A_BLOCK", f"The owner declares no bands of {name}; ask for its mean and variance."
             )
-        if gate.blocks(meta.dimensions()) * (len(cuts) + 1) > gate.MAX_BLOCKS * 10:
-            raise EngineRefused("PARTITION_TOO_LARGE", f"Blocks by bands of {name} are too many; declare fewer cuts.")
+        cells += gate.blocks(meta.dimensions()) * (len(cuts) + 1)
+    if cells > MAX_CELLS:
+        raise EngineRefused("PARTITION_TOO_LARGE", f"More than {MAX_CELLS} blocks by bands; ask for fewer columns.")
 
 
 def greeting(context: StageContext, meta: DatasetMeta) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def added(meta, tables, **kwargs):
 @pytest.mark.parametrize("is_extreme", [False, True])
 def test_sums_squares_and_products_are_those_of_whole_numbers(largest, is_extreme, monkeypatch):
     """2^25 and 3,037,000,500 (its square passes 2^63) are where an accumulator changes its way."""
-    monkeypatch.setattr(aggregates, "_PIECE", 1 << 12)
+    monkeypatch.setattr(aggregates, "_PIECE", 1 << 12)  # several pieces
     drawn = np.random.default_rng(largest % 2**32)
     blocks = drawn.integers(0, 3, 20_000)
     if is_extreme:
@@ -50,20 +50,16 @@ def test_sums_squares_and_products_are_those_of_whole_numbers(largest, is_extrem
 
 
 def test_what_waits_in_64_bits_moves_before_it_wraps(monkeypatch):
-    """Nine rows of a square of which a 64-bit sum takes three."""
+    """400 rows of a square of which a 64-bit sum takes 102; with a `_move` that never comes in time, it wraps."""
     monkeypatch.setattr(aggregates, "_MIN_ROWS", 1)
-    largest = 1_600_000_000
-    meta = metadata.from_schema(schema(rows=9, blocks={}, values={"x": (0, 0, largest)}))
-    tables = [Table(meta, np.zeros(9, np.int64), {"x": np.full(9, largest)})]
+    largest, rows = 300_000_000, 400
+    meta = metadata.from_schema(schema(rows=rows, blocks={}, values={"x": (0, 0, largest)}))
+    tables = [Table(meta, np.zeros(rows, np.int64), {"x": np.full(rows, largest)})]
+    move = aggregates._Sums._move
 
-    assert added(meta, tables).squares["x"] == [9 * largest**2]
-    monkeypatch.setattr(aggregates._Sums, "_move", _forgetful(aggregates._Sums._move))
-    assert added(meta, tables).squares["x"] != [9 * largest**2]
-
-
-def _forgetful(move):
-    """`_move` of an accumulator that does not keep count of what may still be added."""
-    return lambda sums: move(sums) if sums._rows == 9 else None
+    assert added(meta, tables).squares["x"] == [rows * largest**2]
+    monkeypatch.setattr(aggregates._Sums, "_move", lambda sums: move(sums) if sums._rows == rows else None)
+    assert added(meta, tables).squares["x"] != [rows * largest**2]
 
 
 def test_a_double_is_not_exact_where_these_sums_are():
