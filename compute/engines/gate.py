@@ -9,16 +9,19 @@ not isolate fewer.
 Pure Python: the node's daemon uses the same code for admission and preview as the engines use in the run.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from compute.engines.errors import EngineRefused
 from compute.engines.metadata import DatasetMeta
 from compute.protocol.operations import MINIMUM_GROUP
 
+WITHHELD_FILE = "withheld.json"  # in a run's directory, by the node: blocks that are told of no answer
 MAX_BLOCKS = 100_000  # one int64 counter each: below a megabyte
 MAX_GROUPS = 10_000  # keeps a part of eight columns below MAX_PART_BYTES
 FILTERED = -1  # the group number of a block that the filters leave out
@@ -153,6 +156,19 @@ def select(
 def released(counts: Sequence[int], *, k: int) -> list[bool]:
     """Which blocks may enter an answer: those of at least k persons."""
     return [count >= k for count in counts]
+
+
+def read_withheld(work_dir: Path, values: Sequence[str]) -> frozenset[int]:
+    """The blocks that the node withholds for any of these columns, whatever their size; none without its file.
+
+    A query of several columns leaves out what is withheld for any of them, so that all its numbers speak of the same
+    persons. Two queries then differ by whole blocks that each column may tell.
+    """
+    path = work_dir / WITHHELD_FILE
+    if not path.exists():
+        return frozenset()
+    found: dict[str, list[int]] = json.loads(path.read_text(encoding="utf-8"))
+    return frozenset(block for name in values for block in found[name])
 
 
 def hidden_by_rest(matched: Sequence[int], *, totals: Sequence[int], k: int) -> list[bool]:

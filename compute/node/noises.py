@@ -25,8 +25,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from compute.engines import metadata
 from compute.engines.errors import EngineRefused
 from compute.engines.privacy import noised, sensitivity
+from compute.node import withholding
 from compute.node.admission import Case
 from compute.node.budget import Spending, is_paid
+from compute.node.partitions import OWN_BLOCKS
 from compute.node.store import Store
 from compute.node.verdicts import FIXED_BLOCKS
 from compute.protocol import privacy
@@ -40,8 +42,18 @@ Draw = Callable[[Mapping[str, Any]], list[list[int]]]
 
 
 def prepare(case: Case, *, into: Path) -> None:
-    """Put an admitted job's noise into its run's directory; an exact one has none."""
-    if case.dataset is None or case.verdict is None or case.verdict.tier == FIXED_BLOCKS:
+    """Put into an admitted job's directory what the gate gives it: noise, or the blocks that it withholds."""
+    if case.dataset is None or case.verdict is None:
+        return
+    if case.verdict.tier == FIXED_BLOCKS:
+        withholding.prepare(
+            case.dataset,
+            columns=[use.column for use in case.verdict.uses if use.partition == OWN_BLOCKS],
+            connection=case.store.connection(),
+            root=case.config.datasets,
+            min_group=case.config.min_group,
+            into=into,
+        )
         return
     place(
         case.request["parameters"],

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compute.node import withholding
 from compute.protocol import operations
 from compute.protocol.codes import Refused
 
@@ -93,3 +94,4 @@ def keep(connection: sqlite3.Connection, uses: Sequence[Use], *, computation: st
         "INSERT INTO answered VALUES (?, ?, ?, ?)",
         [(computation, use.commitment, use.column, use.partition) for use in uses],
     )
+    withholding.claim(connection, [(use.commitment, use.column) for use in uses if use.partition == OWN_BLOCKS])

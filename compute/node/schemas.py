@@ -6,6 +6,7 @@ id = "person_id"              # optional; a text column
 block_dimensions = ["district", "age_band"]
 min_group = 10                # optional; 10 or more
 delimiter = ","               # optional; , ; | or "\\t"
+dominance = { p = 10 }        # optional; or { n = 2, k = 85 }, or both: blocks that one person dominates are withheld
 formulas = "refuse"           # optional; "text" keeps cells such as =1+1 exactly as text
 ignore = ["Remark"]           # optional; headers of the file that are left out
 
@@ -20,19 +21,22 @@ values = ["North", "South"]
 type = "integer"              # or decimal with scale = 2
 min = 0
 max = 50000
+level = "plaintext_after_aggregate"  # optional, also { default = "…", "urn:hengshu:org:…" = "…" }: control_levels.py
 bands = [3000, 6000]          # optional; cuts 0–2999, 3000–5999, 6000–50000 for histograms and quantile bands
 """
 
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from compute.node.errors import DatasetInvalid
+from compute.protocol import shapes
+from compute.protocol.control_levels import Level
 from compute.protocol.operations import MINIMUM_GROUP
 
 TYPES = ("text", "category", "integer", "decimal")
@@ -43,7 +47,7 @@ MAX_CUTS = 63
 MAX_SCALED = 10**15  # a scaled value and sums of many of them stay exact in 64 bits
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
-_DATASET_KEYS = {"encoding", "id", "block_dimensions", "min_group", "delimiter", "formulas", "ignore"}
+_DATASET_KEYS = {"dominance", "encoding", "id", "block_dimensions", "min_group", "delimiter", "formulas", "ignore"}
 _COLUMN_KEYS = {
     "text": {"format"},
     "category": {"values"},
@@ -65,6 +69,7 @@ class Column:
     minimum: int = 0
     maximum: int = 0
     cuts: tuple[int, ...] = ()  # where one band ends and the next begins
+    level: str | Mapping[str, str] = ""  # control level; by recipient, with `default`, where there are several
 
     def describe(self) -> dict[str, Any]:
         """What schema.json and the engines see of the column."""
@@ -75,6 +80,8 @@ class Column:
             found |= {"scale": self.scale, "min": self.minimum, "max": self.maximum}
         if self.cuts:
             found["bands"] = list(self.cuts)
+        if self.level:
+            found["level"] = self.level if isinstance(self.level, str) else dict(self.level)
         return found
 
 
@@ -90,6 +97,7 @@ class Schema:
     delimiter: str
     formulas: str
     ignore: frozenset[str]
+    dominance: Mapping[str, int] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """The members of schema.json that come from the schema."""
@@ -98,6 +106,7 @@ class Schema:
             "block_dimensions": list(self.block_dimensions),
             "min_group": self.min_group,
             "columns": [column.describe() for column in self.columns],
+            **({"dominance": dict(self.dominance)} if self.dominance else {}),
         }
 
 
@@ -122,7 +131,7 @@ def parse(value: Mapping[str, Any]) -> Schema:
         raise _bad("[dataset] has a member that is not known", "[dataset] 有未知成员")
     if not 1 <= len(tables) <= MAX_COLUMNS:
         raise _bad(f"between 1 and {MAX_COLUMNS} columns are declared", f"应声明 1 至 {MAX_COLUMNS} 列")
-    columns = tuple(_column(name, table) for name, table in tables.items())
+    columns = tuple(replace(_column(name, table), level=_level(name, table)) for name, table in tables.items())
     if len({column.source for column in columns}) != len(columns):
         raise _bad("two columns have the same source", "两列的 source 相同")
     by_name = {column.name: column for column in columns}
@@ -150,6 +159,7 @@ def parse(value: Mapping[str, Any]) -> Schema:
         delimiter=_one_of(dataset.get("delimiter", ","), (",", ";", "|", "\t"), "dataset.delimiter"),
         formulas=_one_of(dataset.get("formulas", "refuse"), ("refuse", "text"), "dataset.formulas"),
         ignore=frozenset(ignore),
+        dominance=_dominance(dataset.get("dominance", {})),
     )
 
 
@@ -162,7 +172,7 @@ def _column(name: str, table: Any) -> Column:
     if not isinstance(table, dict):
         raise _bad(f"{where} is a table", f"{where} 须为表")
     kind = _one_of(table.get("type"), TYPES, f"{where}.type")
-    if set(table) - {"type", "source"} - _COLUMN_KEYS[kind]:
+    if set(table) - {"type", "source", "level"} - _COLUMN_KEYS[kind]:
         raise _bad(f"{where} has a member that a {kind} column does not know", f"{where} 有 {kind} 列所没有的成员")
     source = table.get("source", name)
     if not isinstance(source, str) or not 1 <= len(source) <= 200:
@@ -181,6 +191,38 @@ def _column(name: str, table: Any) -> Column:
         raise _bad(f"{where}.min is not above max", f"{where}.min 不得大于 max")
     cuts = _cuts(table.get("bands", []), scale, where, low=low, high=high)
     return Column(name, source, kind, scale=scale, minimum=low, maximum=high, cuts=cuts)
+
+
+def _level(name: str, table: Mapping[str, Any]) -> str | Mapping[str, str]:
+    """The control level of a column: one word, or one for each recipient."""
+    found = table.get("level", "")
+    words = found if isinstance(found, dict) else {"default": found or Level.PLAINTEXT}
+    if "default" not in words or not all(isinstance(word, str) and word in set(Level) for word in words.values()):
+        levels = ", ".join(Level)
+        raise _bad(
+            f"columns.{name}.level is one of {levels}, or a table with a default",
+            f"columns.{name}.level 须为 {levels} 之一，或带 default 的表",
+        )
+    try:
+        for recipient in words.keys() - {"default"}:
+            shapes.urn("org")(recipient, "level")
+    except shapes.DocumentInvalid:
+        raise _bad(
+            f"columns.{name}.level names recipients as urn:hengshu:org:…",
+            f"columns.{name}.level 须以 urn:hengshu:org:… 指明接收方",
+        ) from None
+    return found if isinstance(found, dict) else str(found)
+
+
+def _dominance(value: Any) -> Mapping[str, int]:
+    """The owner's rule: p percent, or n persons with k percent, or both."""
+    is_whole = isinstance(value, dict) and all(type(item) is int and 1 <= item <= 100 for item in value.values())
+    if not is_whole or set(value) - {"p", "n", "k"} or ("n" in value) != ("k" in value) or value.get("n", 1) > 10:
+        raise _bad(
+            "dataset.dominance is { p = 1 to 100 }, { n = 1 to 10, k = 1 to 100 }, or both",
+            "dataset.dominance 须为 { p = 1 至 100 }、{ n = 1 至 10, k = 1 至 100 } 或两者兼有",
+        )
+    return value
 
 
 def _categories(values: Any, where: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from compute.node import budget, journal, partitions
+from compute.node import budget, journal, partitions, withholding
 from compute.node.layout import SCHEMA
 from compute.protocol import shapes
 from compute.protocol.codes import Refused
@@ -56,7 +56,7 @@ class Store:
         self._local = threading.local()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.transaction() as connection:
-            for statement in _statements(SCHEMA + budget.SCHEMA + journal.SCHEMA):
+            for statement in _statements(SCHEMA + budget.SCHEMA + withholding.SCHEMA + journal.SCHEMA):
                 connection.execute(statement)
         path.chmod(0o600)
 

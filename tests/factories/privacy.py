@@ -62,22 +62,28 @@ def drawn(parameters: Mapping[str, Any], rows: int = 100) -> dict[str, Any]:
 
 
 @dataclass
-class NoisedJob(Job):
-    """A job whose parties find their noise in their directories, as their nodes put it there."""
+class PreparedJob(Job):
+    """A job whose parties find further files in their directories, as their nodes put them there; by rank."""
 
-    noises: list[dict[str, Any]] = field(default_factory=list)
+    files: list[dict[str, str]] = field(default_factory=list)
 
     def start(self, rank: int, **changed: Any) -> launcher.Run:
-        """Start one party's process with its noise beside it."""
+        """Start one party's process with its files beside its job."""
         written = launcher.write_job
 
         def write_job(work_dir: Path, **arguments: Any) -> None:
             written(work_dir, **arguments)
-            if rank < len(self.noises):
-                (work_dir / noised.NOISE_FILE).write_text(json.dumps(self.noises[rank]))
+            for name, text in (self.files[rank] if rank < len(self.files) else {}).items():
+                (work_dir / name).write_text(text)
 
         launcher.write_job = write_job  # type: ignore[assignment]  # the parties of a test start one after the other
         try:
             return super().start(rank, **changed)
         finally:
             launcher.write_job = written
+
+
+def noised_job(root: Path, parameters: dict[str, Any], stored: list[Path], noises: list[dict[str, Any]]) -> PreparedJob:
+    """Joint statistics whose parties were given this noise."""
+    files = [{noised.NOISE_FILE: json.dumps(item)} for item in noises]
+    return PreparedJob(root, operations.JOINT_STATISTICS, parameters, list(stored), files=files)

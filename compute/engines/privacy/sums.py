@@ -1,20 +1,22 @@
 """The exact numbers of a noised query, next to the rows: counts and clamped sums of every group, in bounded memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from compute.engines.errors import EngineRefused
+from compute.engines import loading
 from compute.engines.metadata import ColumnMeta, DatasetMeta
 from compute.engines.privacy.sensitivity import COUNT, Plan
 from compute.protocol import privacy
 
-_CHUNK_ROWS = 500_000
 _INT64 = 2**63 - 1
+
+Ints = NDArray[np.int64]
+Chunk = tuple[int, Mapping[str, Ints]]  # how many rows, and the named columns: categories as their numbers
 
 
 def totals(directory: Path, meta: DatasetMeta, plan: Plan, *, filters: Sequence[Mapping[str, Any]]) -> list[list[int]]:
@@ -22,72 +24,66 @@ def totals(directory: Path, meta: DatasetMeta, plan: Plan, *, filters: Sequence[
 
     Shapes: result (components, groups), exact integers.
     Raises:
-        EngineRefused: ENGINE_ERROR for a file that does not hold what its schema says.
+        EngineRefused: COMMITMENT or ENGINE_ERROR for files that do not hold what their schema says.
     """
     groups = len(plan.labels)
     found = [[0] * groups for _ in plan.components]
-    names = [name for name, _ in plan.groups]
     values = [item.name for item in plan.components if item.name != COUNT]
-    wanted = sorted({*names, *values, *(item["column"] for item in filters)}) or [next(iter(meta.columns))]
-    try:
-        with pd.read_csv(
-            directory / "data.csv",
-            usecols=wanted,
-            dtype=str,
-            keep_default_na=False,
-            na_filter=False,
-            encoding="utf-8",
-            chunksize=_CHUNK_ROWS,
-        ) as reader:
-            for chunk in reader:
-                kept = chunk[_passes(chunk, meta, filters)]
-                group_of = _groups(kept, [meta.column(name) for name in names])
-                _add(found[0], np.bincount(group_of, minlength=groups))
-                for place, name in enumerate(values, start=1):
-                    _add_sums(found[place], group_of, _clamped(kept[name], meta.numeric(name)), groups)
-    except (OSError, ValueError, KeyError, OverflowError):
-        raise EngineRefused("ENGINE_ERROR", "The stored dataset is not what its schema says; add it again.") from None
+    wanted = [meta.column(name) for name in {*values, *(g for g, _ in plan.groups), *(f["column"] for f in filters)}]
+    for rows, columns in _chunks(directory, meta, wanted):
+        kept = _passes(rows, columns, meta, filters)
+        group_of: Ints = np.zeros(int(kept.sum()), np.int64)
+        for name, categories in plan.groups:
+            group_of = group_of * len(categories) + columns[name][kept]
+        _add(found[0], np.bincount(group_of, minlength=groups))
+        for place, name in enumerate(values, start=1):
+            _add_sums(found[place], group_of, columns[name][kept], groups)
     return found
 
 
-def _passes(chunk: "pd.DataFrame", meta: DatasetMeta, filters: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:
-    passes = np.ones(len(chunk), np.bool_)
+def _chunks(directory: Path, meta: DatasetMeta, wanted: Sequence[ColumnMeta]) -> Iterator[Chunk]:
+    """The wanted columns chunk by chunk; each category column is read as if it were the only block dimension."""
+    numeric = [column for column in wanted if column.is_numeric]
+    kinds = [column.name for column in wanted if not column.is_numeric]
+    streams = [loading.chunks(directory, meta, values=[column.name for column in numeric], blocks=False)]
+    streams += [
+        loading.chunks(directory, replace(meta, block_dimensions=(name,)), values=[], blocks=True) for name in kinds
+    ]
+    for first, *others in zip(*streams, strict=True):
+        found = {column.name: _clamped(first.values[column.name], column) for column in numeric}
+        found |= {name: table.blocks.astype(np.int64) for name, table in zip(kinds, others, strict=True)}
+        yield len(next(iter(found.values()))), found
+
+
+def _passes(
+    rows: int, columns: Mapping[str, Ints], meta: DatasetMeta, filters: Sequence[Mapping[str, Any]]
+) -> NDArray[np.bool_]:
+    passes = np.ones(rows, np.bool_)
     for item in filters:
-        column = meta.column(item["column"])
+        column, found = meta.column(item["column"]), columns[item["column"]]
         if "in" in item:
-            passes &= chunk[column.name].isin(item["in"]).to_numpy(dtype=bool)
+            chosen = [place for place, category in enumerate(column.categories) if category in item["in"]]
+            passes &= np.isin(found, chosen)
             continue
-        numbers = _clamped(chunk[column.name], column)
         low, high = (privacy.scaled(item[end], scale=column.scale) for end in ("from", "to"))
         # Bounds may lie outside 64 bits or between two values: they are cut to what the column can hold first.
         lowest = min(max(-(-low.numerator // low.denominator), column.minimum), column.maximum + 1)
         highest = max(min(high.numerator // high.denominator, column.maximum), column.minimum - 1)
-        passes &= (numbers >= lowest) & (numbers <= highest)
+        passes &= (found >= lowest) & (found <= highest)
     return passes
 
 
-def _groups(chunk: "pd.DataFrame", columns: Sequence[ColumnMeta]) -> NDArray[np.int64]:
-    numbers = np.zeros(len(chunk), np.int64)
-    for column in columns:
-        kinds = pd.Index(column.categories, dtype=chunk[column.name].dtype)
-        codes = kinds.get_indexer(chunk[column.name]).astype(np.int64)
-        if (codes < 0).any():
-            raise ValueError("a category is not declared")
-        numbers = numbers * len(column.categories) + codes
-    return numbers
+def _clamped(numbers: Ints, column: ColumnMeta) -> Ints:
+    """Nobody's value counts for more than the declared bounds; the noise is measured against these."""
+    return np.clip(numbers.astype(np.int64), column.minimum, column.maximum)
 
 
-def _clamped(cells: "pd.Series[str]", column: ColumnMeta) -> NDArray[np.int64]:
-    numbers = np.asarray(cells.str.replace(".", "", regex=False).to_numpy(dtype=object), dtype=np.int64)
-    return np.clip(numbers, column.minimum, column.maximum)
-
-
-def _add(found: list[int], more: NDArray[np.int64]) -> None:
+def _add(found: list[int], more: Ints) -> None:
     for group, number in enumerate(more):
         found[group] += int(number)
 
 
-def _add_sums(found: list[int], group_of: NDArray[np.int64], values: NDArray[np.int64], groups: int) -> None:
+def _add_sums(found: list[int], group_of: Ints, values: Ints, groups: int) -> None:
     """Add values into their groups, so few at a time that no 64-bit sum can wrap."""
     largest = max(1, int(np.abs(values).max())) if values.size else 1
     rows = max(1, _INT64 // largest)
