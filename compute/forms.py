@@ -16,6 +16,7 @@ from exchange.web import labels, problems
 from listings.models import Column
 from listings.words import ColumnType
 
+STATISTICS = {operations.JOINT_STATISTICS, operations.ALIGNED_STATISTICS}
 _LINES = forms.Textarea(attrs={"rows": 2, "spellcheck": "false"})
 
 
@@ -105,6 +106,45 @@ class RequestForm(forms.Form):
         if cleaned["operation"] == operations.ALIGNED_STATISTICS:
             parameters |= {name: cleaned[name] for name in ("group_provider", "value_provider")}
         return parameters
+
+
+class ParametersForm(forms.Form):
+    """A draft request of an operation whose parameters are written as JSON; checked here, signed by the buyer."""
+
+    operation = forms.ChoiceField(label=_("Operation"))
+    parameters = forms.JSONField(
+        label=_("Parameters (JSON)"),
+        widget=forms.Textarea(attrs={"rows": 14, "spellcheck": "false", "class": "font-monospace"}),
+        help_text=_("The members are described in docs/reference/operations.md."),
+    )
+
+    def __init__(self, *args: Any, contract: Contract, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.contract = contract
+        field = self.fields["operation"]
+        if isinstance(field, forms.ChoiceField):
+            field.choices = [
+                (code, labels.label(code, "operation")) for code in contract.terms["computation"]["operations"]
+            ]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if not self.errors:
+            try:
+                operations.check_parameters(cleaned["operation"], cleaned["parameters"], terms=self.contract.terms)
+            except DomainError as error:
+                raise forms.ValidationError(problems.of_refusal(error).detail, code=error.code) from error
+        return cleaned
+
+    def command(self) -> str:
+        """The command that makes, signs and sends this request; the parameters lie in a file beside it."""
+        words = ["hengshu", "compute", "submit", self.contract.number, "--operation", self.cleaned_data["operation"]]
+        return shlex.join([*words, "--parameters", "parameters.json", "--watch"])
+
+
+def request_form(contract: Contract) -> type[RequestForm] | type[ParametersForm]:
+    """The form for the contract's operation: grouped statistics have fields of their own."""
+    return RequestForm if set(contract.terms["computation"]["operations"]) <= STATISTICS else ParametersForm
 
 
 def _columns(terms: Mapping[str, Any], *, chinese: bool) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -1,5 +1,7 @@
 """Pages of computations: the list, one computation with live progress and evidence, and the request builder."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -15,7 +17,7 @@ from compute import timeline
 from compute.access import access_computation, visible_computations
 from compute.actions import computations, results, reviews
 from compute.errors import END_SENTENCES
-from compute.forms import RequestForm, ReviewForm
+from compute.forms import ReviewForm, request_form
 from compute.models import Computation
 from compute.protocol import codes
 from compute.states import COMPUTATION, ComputationState
@@ -64,7 +66,7 @@ def request_builder(request: MemberRequest, contract: str) -> HttpResponse:
     """compute/builder.html: `contract`, `form`, `command` (the line to run on the buyer's machine, or empty)."""
     check_permission(request.membership, Permission.COMPUTATION_REQUEST)
     found = access_contract(contract, by=request.membership)
-    form = RequestForm(request.GET or None, contract=found)
+    form = request_form(found)(request.GET or None, contract=found)
     command = form.command() if form.is_bound and form.is_valid() else ""
     return render(request, "compute/builder.html", {"contract": found, "form": form, "command": command})
 
@@ -119,7 +121,8 @@ def _context(
 
     `computation`, `parties` (timeline.PartyProgress in rank order), `has_events` (whether any has a log),
     `steps` (timeline.Step in log order), `learned` (what each party learns: role, zh, en), `policy` (rule, controls,
-    zh, en …), `plan` (engine, technique, zh, en), `request_document`, `path` (states from requested to released, for a
+    zh, en …), `plan` (engine, technique, zh, en), `request_document`,
+    `other_parameters` (name and JSON), `path` (states from requested to released, for a
     stepper), `is_final`, `end_sentence` (why there is no result), `receipt_ready`, `receipt_number`, `can_review`,
     `can_withdraw`, `can_open` (the buyer of a released result: show `hengshu result open REF`), `review_form`.
     """
@@ -135,6 +138,7 @@ def _context(
         "policy": computation.policy,
         "plan": computation.plan,
         "request_document": computation.request,
+        "other_parameters": _other_parameters(computation.request["parameters"]),
         "path": [
             step.value
             for step in list(ComputationState)[: list(ComputationState).index(ComputationState.RELEASED) + 1]
@@ -151,6 +155,15 @@ def _context(
         and by.organization_id == computation.buyer_id,
         "review_form": review_form or ReviewForm(),
     }
+
+
+def _other_parameters(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The parameters that the page has no line of its own for, as they were signed."""
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in parameters.items()
+        if name not in {"group_by", "values", "filters", "min_group"}
+    ]
 
 
 def _end_sentence(computation: Computation) -> str:

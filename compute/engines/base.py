@@ -67,6 +67,8 @@ class SecurityCard:
     precision_zh: str
     precision_en: str
     learned: tuple[Learned, ...]
+    cost_zh: str = ""
+    cost_en: str = ""
 
     def describe(self) -> dict[str, Any]:
         """The card as plain values."""
@@ -76,6 +78,7 @@ class SecurityCard:
             "adversary_model": self.adversary_model,
             "assumption": {"zh": self.assumption_zh, "en": self.assumption_en},
             "precision": {"zh": self.precision_zh, "en": self.precision_en},
+            "cost": {"zh": self.cost_zh, "en": self.cost_en},
             "learned": [item.describe() for item in self.learned],
         }
 

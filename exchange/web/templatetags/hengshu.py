@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import get_language
 
-from compute.protocol import codes
+from compute.protocol import cards, codes, operations
 from exchange.web import labels
 from exchange.web import verify_words as words_of_verification
 
@@ -81,6 +81,14 @@ def localized(value: Any, name: str = "") -> str:
         if found:
             return str(found)
     return ""
+
+
+@register.inclusion_tag("components/security_card.html")
+def security_card(code: Any) -> dict[str, Any]:
+    """The security card of an engine, or of an operation's engine: who may be curious, what each role learns, cost."""
+    operation = operations.OPERATIONS.get(str(code))
+    engine = operation.engine if operation else str(code)
+    return {"engine": engine, "card": cards.card(engine)}
 
 
 @register.filter

@@ -1,5 +1,7 @@
 """The pages of computations: who sees what, live progress, and the request builder's command."""
 
+import json
+
 import pytest
 from django.test import Client
 
@@ -164,3 +166,28 @@ def test_the_builder_refuses_a_draft_that_would_be_refused(world, change):
 
     assert answer.context["command"] == ""
     assert answer.context["form"].errors
+
+
+def test_an_operation_without_fields_of_its_own_takes_its_parameters_as_json():
+    """Checked against the contract before the command is shown, as every draft is."""
+    world = World(operation="matched_sum")
+    http = browser(world.buyer)
+    path = f"/computations/new/{world.contract.ref}/"
+    providers = [one["provider"] for one in world.contract.terms["objects"]]
+    asked = {"values": ["base"], "min_group": 10, "list_provider": providers[0], "value_provider": providers[1]}
+
+    answer = http.get(path, {"operation": "matched_sum", "parameters": json.dumps(asked)})
+    refused = http.get(path, {"operation": "matched_sum", "parameters": json.dumps(asked | {"values": ["salary"]})})
+
+    assert answer.context["command"] == (
+        f"hengshu compute submit {world.contract.number} --operation matched_sum --parameters parameters.json --watch"
+    )
+    assert refused.context["command"] == ""
+    assert "salary" in refused.content.decode()
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "Learnt by"), ("zh-hans", "获知")])
+def test_the_contract_says_who_learns_what(world, language, word):
+    answer = browser(world.buyer, language).get(f"/contracts/{world.contract.ref}/")
+
+    assert word in answer.content.decode()

@@ -122,6 +122,14 @@ def test_every_word_of_the_pages_is_listed_in_both_languages():
     assert (checked.returncode, checked.stdout) == (0, "")
 
 
+def test_the_cards_on_the_pages_are_those_of_the_engines():
+    checked = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "draw-cards", "check"], capture_output=True, text=True, check=False
+    )
+
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
 def test_the_pages_of_states_use_the_words_of_the_pages():
     words = (ROOT / "docs" / "reference" / "words.md").read_text(encoding="utf-8").split("\n## ")[1]
     shown = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", words, re.MULTILINE))
