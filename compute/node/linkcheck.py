@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.engines import certificates, link
-from compute.node import preflight
+from compute.node import preflight, streams
 from compute.node.preflight import Greeting
 from compute.protocol.codes import Refused
 
@@ -69,6 +69,7 @@ class LinkCheck:
         self._greetings: dict[int, Greeting] = {}
         self._ways: dict[tuple[int, int], str] = {}
         self._ready: set[tuple[int, int]] = set()
+        self._open: set[asyncio.StreamWriter] = set()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="link-check", daemon=True)
         self._error: BaseException | None = None
@@ -129,7 +130,11 @@ class LinkCheck:
                     ssl_handshake_timeout=_ATTEMPT_SECONDS,
                 )
                 closing.callback(server.close)
-            await asyncio.wait_for(self._until_stopped(self._all(closing)), self._seconds)
+            closing.push_async_callback(self._hang_up)
+            await asyncio.wait_for(self._until_stopped(self._all()), self._seconds)
+
+    async def _hang_up(self) -> None:
+        await streams.hang_up(self._open)
 
     async def _until_stopped(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -139,9 +144,9 @@ class LinkCheck:
             await asyncio.wait({task}, timeout=_PAUSE_SECONDS)
         await task
 
-    async def _all(self, closing: contextlib.AsyncExitStack) -> None:
+    async def _all(self) -> None:
         wanted = [(rank, stage) for rank in self._links.peers for stage in range(self._links.stages)]
-        writers = await asyncio.gather(*(self._dial(rank, stage, closing) for rank, stage in wanted))
+        writers = await asyncio.gather(*(self._dial(rank, stage) for rank, stage in wanted))
         for writer in writers:
             writer.write(_READY)
             await writer.drain()
@@ -149,7 +154,7 @@ class LinkCheck:
             self._all_ready.clear()
             await self._all_ready.wait()
 
-    async def _dial(self, rank: int, stage: int, closing: contextlib.AsyncExitStack) -> asyncio.StreamWriter:
+    async def _dial(self, rank: int, stage: int) -> asyncio.StreamWriter:
         """Reach one address of one peer, over one way or another."""
         ways = [self._links.addresses[rank][stage]]
         ways += [found[stage] for found in [self._links.other_ways.get(rank)] if found]
@@ -158,7 +163,6 @@ class LinkCheck:
             for way in ways:
                 with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
                     writer = await asyncio.wait_for(self._try(rank, stage, way, tls), _ATTEMPT_SECONDS)
-                    closing.callback(writer.close)
                     self._ways[rank, stage] = way
                     return writer
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -166,6 +170,7 @@ class LinkCheck:
     async def _try(self, rank: int, stage: int, way: str, tls: ssl.SSLContext) -> asyncio.StreamWriter:
         host, port = link.split_address(way)
         reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=_MAX_LINE)
+        self._open.add(writer)
         try:
             self._check_rank(writer, rank)
             writer.write(_line(self._greeting))
@@ -178,6 +183,7 @@ class LinkCheck:
 
     async def _answer(self, stage: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """What a dialling peer gets."""
+        self._open.add(writer)
         try:
             rank = self._rank_of(writer)
             if rank is None or writer.get_extra_info("ssl_object").selected_alpn_protocol() != _PROTOCOL:

@@ -18,6 +18,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+from compute.node import streams
+
 log = logging.getLogger("hengshu.relay")
 
 MAGIC = b"HSR1"
@@ -25,7 +27,6 @@ TOKEN_BYTES = 32
 LISTEN, DIAL = b"L", b"D"
 HELLO_BYTES = len(MAGIC) + 1 + TOKEN_BYTES
 JOINED = b"\x01"
-_CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,12 @@ class Limits:
 
 @dataclass(eq=False, slots=True)
 class _Side:
-    """One connection; `joined` is set once it has a partner."""
+    """One connection; `watch` sees it leave while it waits, `joined` is set when its partner's time is over."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    watch: asyncio.Task[bytes] | None = None
+    is_taken: bool = False
     joined: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -64,23 +67,26 @@ class Relay:
         self._parked: defaultdict[bytes, deque[_Side]] = defaultdict(deque)
         self._asking: defaultdict[bytes, deque[_Side]] = defaultdict(deque)
         self._addresses: Counter[str] = Counter()
+        self._open: set[asyncio.StreamWriter] = set()
 
     @contextlib.asynccontextmanager
     async def serving(self, host: str, port: int) -> AsyncIterator[int]:
         """Listen until the context ends; gives the port."""
-        server = await asyncio.start_server(self._serve, host, port, limit=_CHUNK)
+        server = await asyncio.start_server(self._serve, host, port, limit=streams.CHUNK)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
             server.close()
+            await streams.hang_up(self._open)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address = str(writer.get_extra_info("peername", ("?",))[0])
         total = self._addresses.total()
         if total >= self.limits.connections or self._addresses[address] >= self.limits.per_address:
-            writer.close()
+            await streams.hang_up([writer])
             return
         self._addresses[address] += 1
+        self._open.add(writer)
         try:
             await self._greet(_Side(reader, writer))
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
@@ -89,7 +95,8 @@ class Relay:
             self._addresses[address] -= 1
             if not self._addresses[address]:
                 del self._addresses[address]
-            writer.close()
+            self._open.discard(writer)
+            await streams.hang_up([writer])
 
     async def _greet(self, side: _Side) -> None:
         hello = await asyncio.wait_for(side.reader.readexactly(HELLO_BYTES), self.limits.hello_seconds)
@@ -112,49 +119,37 @@ class Relay:
         """Join with one who waits on the other side, or wait to be joined."""
         while others[token]:
             other = others[token].popleft()
-            if not other.reader.at_eof():
+            if other.watch is not None and not other.watch.done():
+                other.is_taken = True
+                other.watch.cancel()
                 await self._join(side, other)
                 return
         others.pop(token, None)
         if len(own[token]) >= self.limits.parked_per_token:
             return
+        # Who waits says nothing: a byte, or the end, means that it is gone.
+        side.watch = asyncio.ensure_future(side.reader.read(1))
         own[token].append(side)
-        try:
-            await asyncio.wait_for(side.joined.wait(), seconds)
-        except TimeoutError:
-            if side not in own[token]:  # taken in the same moment
-                await side.joined.wait()
-        finally:
+        await asyncio.wait({side.watch}, timeout=seconds)
+        if side.is_taken:  # the end of `_join` is ours
+            await side.joined.wait()
+        else:
+            side.watch.cancel()
             with contextlib.suppress(ValueError):
                 own[token].remove(side)
-            if not own[token]:
-                own.pop(token, None)
+        if not own[token]:
+            own.pop(token, None)
 
     async def _join(self, side: _Side, other: _Side) -> None:
-        """Tell both, and carry bytes until one hangs up or both are silent for too long."""
+        """Tell both, and carry bytes until one hangs up or one direction is silent for too long."""
         self.joined += 1
         try:
             for one in (side, other):
                 one.writer.write(JOINED)
-            # One task for each direction; whichever ends first ends both.
-            tasks = [
-                asyncio.ensure_future(self._carry(side.reader, other.writer)),
-                asyncio.ensure_future(self._carry(other.reader, side.writer)),
-            ]
-            _, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in left:
-                task.cancel()
+            near, far = (side.reader, side.writer), (other.reader, other.writer)
+            await streams.join(near, far, idle_seconds=self.limits.idle_seconds, seen=self._seen)
         finally:
-            other.writer.close()
             other.joined.set()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError):
-            while data := await asyncio.wait_for(reader.read(_CHUNK), self.limits.idle_seconds):
-                if self._seen is not None:
-                    self._seen(data)
-                writer.write(data)
-                await writer.drain()
 
 
 def run(host: str, port: int) -> None:

@@ -10,14 +10,12 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from compute.engines import certificates, link
-from compute.node import relay
+from compute.node import relay, streams
 
 _LINES = 4  # parked for each own address: two peers, and one try again of each
 _PAUSE_SECONDS = 0.2
-_CHUNK = 64 * 1024
 
 
 def token(*, job_digest: str, certificate: str, stage: int) -> bytes:
@@ -55,6 +53,7 @@ class Gateway:
             rank: (place, [token(job_digest=job_digest, certificate=pem, stage=stage) for stage in range(stages)])
             for rank, (place, pem) in peers.items()
         }
+        self._open: set[asyncio.StreamWriter] = set()
         self._up = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -92,18 +91,23 @@ class Gateway:
                 for _ in range(_LINES)
                 if self._own_relay
             ]
-            await asyncio.gather(*lines, asyncio.Event().wait())
+            try:
+                await asyncio.gather(*lines, asyncio.Event().wait())
+            finally:
+                await streams.hang_up(self._open)
 
     async def _lead(self, place: str, name: bytes, closing: contextlib.AsyncExitStack) -> str:
         """A local port; each connection to it becomes a call for `name` at the relay."""
 
         async def call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._open.add(writer)
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                far = await _hello(place, relay.DIAL, name)
-                await _join((reader, writer), far)
-            writer.close()
+                far = await self._hello(place, relay.DIAL, name)
+                await streams.join((reader, writer), far)
+                await self._hang_up(far[1])
+            await self._hang_up(writer)
 
-        server = await asyncio.start_server(call, "127.0.0.1", 0, limit=_CHUNK)
+        server = await asyncio.start_server(call, "127.0.0.1", 0, limit=streams.CHUNK)
         closing.callback(server.close)
         return f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
@@ -112,48 +116,28 @@ class Gateway:
         host, port = link.split_address(address)
         while True:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                far = await _hello(place, relay.LISTEN, name)
-                try:
-                    near = await asyncio.open_connection(host, port, limit=_CHUNK)
-                except OSError:
-                    far[1].close()
-                else:
-                    await _join(near, far)
+                far = await self._hello(place, relay.LISTEN, name)
+                with contextlib.suppress(OSError):
+                    near = await asyncio.open_connection(host, port, limit=streams.CHUNK)
+                    self._open.add(near[1])
+                    await streams.join(near, far)
+                    await self._hang_up(near[1])
+                await self._hang_up(far[1])
             await asyncio.sleep(_PAUSE_SECONDS)
 
+    async def _hello(self, place: str, kind: bytes, name: bytes) -> streams.Ends:
+        """A connection to the relay that has been joined with a peer's."""
+        host, port = link.split_address(place)
+        reader, writer = await asyncio.open_connection(host, port, limit=streams.CHUNK)
+        self._open.add(writer)
+        try:
+            writer.write(relay.MAGIC + kind + name)
+            await reader.readexactly(len(relay.JOINED))
+        except BaseException:
+            await self._hang_up(writer)
+            raise
+        return reader, writer
 
-Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-async def _hello(place: str, kind: bytes, name: bytes) -> Ends:
-    host, port = link.split_address(place)
-    reader, writer = await asyncio.open_connection(host, port, limit=_CHUNK)
-    try:
-        writer.write(relay.MAGIC + kind + name)
-        await reader.readexactly(len(relay.JOINED))
-    except BaseException:
-        writer.close()
-        raise
-    return reader, writer
-
-
-async def _join(near: Ends, far: Ends) -> None:
-    """Carry bytes between two connections until one of them ends."""
-    tasks: list[asyncio.Task[Any]] = [
-        asyncio.ensure_future(_carry(near[0], far[1])),
-        asyncio.ensure_future(_carry(far[0], near[1])),
-    ]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        near[1].close()
-        far[1].close()
-
-
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(_CHUNK):
-            writer.write(data)
-            await writer.drain()
+    async def _hang_up(self, writer: asyncio.StreamWriter) -> None:
+        self._open.discard(writer)
+        await streams.hang_up([writer])

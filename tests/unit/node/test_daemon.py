@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from compute.node import consents, journal
+from compute.node import consents, journal, preflight
 from compute.node.client import ExchangeClient
 from compute.node.daemon import Daemon
 from compute.node.engine import EngineCard, EngineJob
@@ -20,6 +21,7 @@ from compute.node.preflight import Greeting
 from compute.node.runs import Node
 from compute.node.store import JobState
 from compute.protocol import documents, key_documents, sealing
+from compute.protocol import stages as stages_of_protocol
 from compute.protocol.codes import Refused
 from compute.protocol.shapes import parse_time
 from ledger.proofs import statements
@@ -415,3 +417,78 @@ def test_run_by_run_consent_waits_for_the_owner(scene: Scene) -> None:
     consent = scene.exchange.of("consent")[0]["consent"]
     assert (consent["decision"], consent["basis"]) == ("granted", "per_run")
     assert fund.store.undecided() == []
+
+
+def unspent(scene: Scene) -> bool:
+    return scene.fund.store.meter(scene.fund.contract["id"]) == {"quota": 20, "reserved": 0, "committed": 0}
+
+
+def test_a_peer_whose_clock_is_off_stops_the_run_before_the_engine(scene: Scene) -> None:
+    scene.daemon.node.check_links = lambda links, greeting: FakeCheck(links, greeting, skew=61)
+
+    scene.play("fail")
+
+    report = scene.exchange.of("fail")[0]["report"]
+    assert (report["code"], report["stage"], report["units"]) == ("JOB_OUT_OF_TIME", "preflight", 0)
+    assert scene.launcher.jobs == []
+    assert unspent(scene)
+
+
+def test_too_little_memory_stops_the_run_before_it_offers_to_link(scene: Scene) -> None:
+    scene.daemon.node.config = replace(scene.daemon.node.config, engine_memory_mb=128)
+
+    scene.play("fail")
+
+    report = scene.exchange.of("fail")[0]["report"]
+    assert (report["code"], report["stage"]) == ("ENGINE_FAILED", "preflight")
+    assert scene.exchange.of("offer") == []
+    assert unspent(scene)
+
+
+def test_the_stages_are_told_once_in_order_and_the_program_is_reported(scene: Scene) -> None:
+    scene.launcher.seconds = 1.5
+
+    scene.play("submit")
+
+    bodies = [*scene.exchange.of("progress"), *scene.exchange.of("submit")]
+    events = [event for body in bodies for event in body["events"]]
+    stages_of_protocol.EVENTS(events, "events")
+    assert [event["sequence"] for event in events] == list(range(len(events)))
+    assert [event["stage"] for event in events] == [
+        "admission", "preflight", "dataset", "waiting", "preflight", "link", "compute", "gate", "delivery",
+    ]  # fmt: skip
+    assert next(event["bytes"] for event in events if event["stage"] == "compute") == 1024  # 700, rounded up
+    bundle = scene.exchange.bundles[TASK]
+    report = scene.exchange.of("submit")[0]["report"]
+    assert report["program"] == preflight.program_digest(bundle["job"], bundle["request"])
+
+
+def test_a_store_that_takes_nothing_leaves_the_node_alive_and_the_unit_comes_back(scene: Scene) -> None:
+    """The disk is full from the engine's end on: no report can be written; later there is room again."""
+    store = scene.fund.store
+    scene.launcher.seconds = 0.3
+    thread = scene.start()
+    try:
+        scene.until(lambda: scene.exchange.of("consent"))
+        job = scene.dispatch()["job"]
+        scene.until(lambda: scene.launcher.runs)
+        genuine = store.transaction
+
+        def full() -> Any:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        store.transaction = full
+        scene.until(scene.launcher.runs[0].is_finished)
+        time.sleep(1.0)
+        assert thread.is_alive()
+        assert store.job_state(job["id"]) is JobState.RUNNING
+        assert scene.exchange.of("submit") == []
+        store.transaction = genuine
+        scene.until(lambda: scene.exchange.of("fail"))
+    finally:
+        scene.daemon.stop()
+        thread.join(10)
+
+    assert scene.exchange.of("fail")[0]["report"]["code"] == "RUN_INTERRUPTED"
+    assert scene.exchange.of("submit") == []
+    assert unspent(scene)
