@@ -11,10 +11,13 @@ _ENGINES: Mapping[str, tuple[str, str]] = {
     "additive_sharing/1": ("compute.engines.additive", "AdditiveSharing"),
     "aby3_aligned/1": ("compute.engines.aligned", "AlignedStatistics"),
     "oprf_lookup/1": ("compute.engines.lookup", "OprfLookup"),
+    "keyed_consistency/1": ("compute.engines.consistency", "KeyedConsistency"),
     "aby3_join/1": ("compute.engines.hidden_join", "JoinedStatistics"),
     "cheetah_aligned/1": ("compute.engines.two_party", "TwoPartyStatistics"),
     "ddh_paillier_sum/1": ("compute.engines.matched_sum", "MatchedSum"),
     "psi_matching/1": ("compute.engines.matching", "Matching"),
+    "aby3_scoring/1": ("compute.engines.scoring.engine", "CreditScoring"),
+    "aby3_training/1": ("compute.engines.scoring.training", "ModelTraining"),
 }
 TRANSPORT = "mutual TLS 1.3, one-job pinned certificates"
 

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from compute.protocol.operations import aligned_statistics as _aligned
+from compute.protocol.operations import consistency_check as _consistency
+from compute.protocol.operations import credit_scoring as _scoring
 from compute.protocol.operations import joined_statistics as _joined
 from compute.protocol.operations import joint_statistics as _joint
-from compute.protocol.operations import private_lookup as _lookup
 from compute.protocol.operations import matched_sum as _matched_sum
 from compute.protocol.operations import matching as _matching
+from compute.protocol.operations import model_training as _training
+from compute.protocol.operations import private_lookup as _lookup
 from compute.protocol.operations import two_party_statistics as _two_party
 from compute.protocol.operations.base import (
     MINIMUM_GROUP,
@@ -32,10 +35,13 @@ OPERATIONS: Mapping[str, Operation] = {
         _joint.OPERATION,
         _aligned.OPERATION,
         _lookup.OPERATION,
+        _consistency.OPERATION,
         _joined.OPERATION,
         _two_party.OPERATION,
         _matching.OPERATION,
         _matched_sum.OPERATION,
+        _scoring.OPERATION,
+        _training.OPERATION,
     )
 }
 
@@ -45,6 +51,9 @@ JOINED_STATISTICS, TWO_PARTY_STATISTICS, MATCHING = _joined.CODE, _two_party.COD
 joined_statistics, two_party_statistics = _joined.parameters, _two_party.parameters
 matching = _matching.parameters
 MATCHED_SUM, matched_sum = _matched_sum.CODE, _matched_sum.parameters
+
+CREDIT_SCORING, MODEL_TRAINING = _scoring.CODE, _training.CODE
+credit_scoring, model_training = _scoring.parameters, _training.parameters
 
 
 def get(operation: str) -> Operation:
