@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from compute.node import config as configuration
-from compute.node import consents, datasets, journal, service, trust, witnessing
-from compute.node.errors import ConfigInvalid, NodeError
+from compute.node import consents, datasets, journal, relay, service, trust, witnessing
+from compute.node.errors import ConfigInvalid, DatasetInvalid, NodeError
 from compute.node.store import Store
 from compute.protocol import documents, keyfiles, shapes
 from compute.protocol.documents import DocumentInvalid
@@ -86,10 +86,16 @@ def initialise(args: Arguments) -> None:
 
 
 def dataset_add(args: Arguments) -> None:
-    """dataset add: take in one file, whole or not at all."""
+    """dataset add: take in one table, whole or not at all."""
+    if (args.file is None) == (args.source is None):
+        raise DatasetInvalid(
+            "SOURCE",
+            f"Name either a file or --source, which is one of {sources.FORMS}.",
+            zh=f"请指定文件或 --source 其中之一；--source 为：{sources.FORMS}。",
+        )
     config = configuration.load(args.home)
     added = datasets.add(
-        args.file,
+        args.file if args.source is None else sources.find(args.source, secret_file=args.source_secret),
         name=args.name,
         schema_path=args.schema,
         root=config.datasets,
@@ -251,6 +257,11 @@ def run(args: Arguments) -> None:
     service.run(configuration.load(args.home), verbose=args.verbose)
 
 
+def run_relay(args: Arguments) -> None:
+    """relay: a blind relay, until Ctrl-C; needs no node directory."""
+    relay.run(args.host, args.port)
+
+
 def show_journal(args: Arguments) -> None:
     """journal: check the whole chain, then show the last lines."""
     connection = _store(configuration.load(args.home)).connection()
@@ -390,7 +401,10 @@ def _word(args: Arguments, en: str, zh: str) -> str:
 
 
 def _bar(done: int, total: int) -> None:
-    share = 1.0 if total == 0 else min(1.0, done / total)
+    if total == 0:  # a source that cannot tell how much there is
+        print(f"\r{done:,} rows / 行", end="", file=sys.stderr, flush=True)
+        return
+    share = min(1.0, done / total)
     filled = int(share * 30)
     end = "\n" if share >= 1.0 else ""
     print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {share:4.0%}", end=end, file=sys.stderr, flush=True)
@@ -429,8 +443,10 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--poll-milliseconds", type=int, default=500, help="pause between polls / 轮询间隔")
 
     dataset = family("dataset", "datasets / 数据集")
-    added = command(dataset, "add", dataset_add, "take in a file / 加入数据文件")
-    added.add_argument("file", type=Path)
+    added = command(dataset, "add", dataset_add, "take in a table / 加入一张表")
+    added.add_argument("file", type=Path, nargs="?", help="a delimited file / 分隔符文件")
+    added.add_argument("--source", help=f"or: {sources.FORMS}")
+    added.add_argument("--source-secret", type=Path, help="file (0600) with the connection string / 连接串文件")
     added.add_argument("--name", required=True)
     added.add_argument("--schema", type=Path, required=True)
     command(dataset, "list", dataset_list, "what is here / 列出数据集")
@@ -463,6 +479,9 @@ def _parser() -> argparse.ArgumentParser:
     command(policy, "update", policy_update, "follow the exchange's new keys / 跟随交易所的新密钥")
     command(top, "pause", pause, "stop everything / 暂停", paused=True)
     command(top, "resume", pause, "allow again / 恢复", paused=False)
+    joined = command(top, "relay", run_relay, "join parties that cannot meet / 为无法直连的各方中继")
+    joined.add_argument("--host", default="127.0.0.1", help="where to listen / 监听地址")
+    joined.add_argument("--port", type=int, default=21090, help="port / 端口")
     command(top, "run", run, "run the node / 运行节点").add_argument("--verbose", action="store_true")
     witness = family("witness", "cosign the exchange's log / 见证交易所日志")
     enabled = command(witness, "enable", witness_enable, "become a witness / 成为见证方")
