@@ -1,6 +1,6 @@
 """The form in which an identifier enters a matching: canonical, then keyed, never by itself.
 
-Canonical is the form under which a node refuses duplicates when a dataset is added (`compute.node.tables`): NFKC,
+Canonical is the form under which a node refuses duplicates when a dataset is added (`compute.node.distinct`): NFKC,
 letter case folded, spaces and invisible characters gone. So x and X are one check letter, a full-width digit is the
 digit, and no table holds two identifiers that become one.
 
