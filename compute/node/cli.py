@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.node import config as configuration
-from compute.node import consents, datasets, journal, relay, service, trust, witnessing
+from compute.node import consents, datasets, journal, relay, service, sources, trust, witnessing
 from compute.node.errors import ConfigInvalid, DatasetInvalid, NodeError
 from compute.node.store import Store
 from compute.protocol import documents, keyfiles, shapes
