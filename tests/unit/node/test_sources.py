@@ -4,6 +4,7 @@ import csv
 import os
 import secrets
 import stat
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,7 +18,7 @@ import pytest
 from psycopg import sql
 
 from compute.engines import loading
-from compute.node import datasets, distinct, sources
+from compute.node import datasets, distinct, schemas, sources
 from compute.node.errors import DatasetInvalid
 from compute.node.sources import Source, base, duck, postgres
 from compute.node.store import Store
@@ -224,6 +225,16 @@ def test_a_column_whose_type_lies_is_refused(tmp_path: Path, store: Store, shelf
     assert refused.value.column
 
 
+@pytest.mark.skipif(find_spec("pyspark") is None, reason="PySpark is not installed (extra spark)")
+def test_spark_refuses_what_the_others_refuse(tmp_path: Path, store: Store, shelf: Shelf) -> None:
+    wrong = [(GOOD_TYPES, *ROWS[name][:2]) for name in ("id_missing", "id_look_alike", "above_bounds")]
+    lying = [(GOOD_TYPES | types, rows, reason) for types, rows, reason in TYPES.values()]
+    for types, rows, reason in [*wrong, *lying]:
+        with pytest.raises(DatasetInvalid) as refused:
+            add(tmp_path, store, shelf.put("spark", types, rows))
+        assert refused.value.reason == reason
+
+
 def test_what_the_refusal_of_floats_prevents() -> None:
     assert f"{float('110105194912310021'):.0f}" != "110105194912310021"
     assert Decimal(float("1.1")) * 10**20 != Decimal("1.1") * 10**20
@@ -415,9 +426,6 @@ def test_many_rows_pass_in_batches_and_are_told(tmp_path: Path, store: Store) ->
 
 def test_a_text_is_never_carried_much_longer_than_a_cell_may_be(shelf: Shelf) -> None:
     source = shelf.put("postgresql", GOOD_TYPES, [changed(FIRST, note="字" * 1_000_000)])
-    import tomllib
-
-    from compute.node import schemas  # the smallest whole schema
 
     (_, cells), *_ = source.rows(schemas.parse(tomllib.loads(SCHEMA)))
     assert len(cells[4]) == base.MAX_CHARACTERS
