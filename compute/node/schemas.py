@@ -222,7 +222,7 @@ def _dominance(value: Any) -> Mapping[str, int]:
             "dataset.dominance is { p = 1 to 100 }, { n = 1 to 10, k = 1 to 100 }, or both",
             "dataset.dominance 须为 { p = 1 至 100 }、{ n = 1 至 10, k = 1 至 100 } 或两者兼有",
         )
-    return value
+    return dict(value)
 
 
 def _categories(values: Any, where: str) -> tuple[str, ...]:
