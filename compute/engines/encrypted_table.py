@@ -27,9 +27,7 @@ import json
 import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,7 +35,7 @@ from typing import Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from compute.engines import oprf
+from compute.engines import cores, oprf
 
 CHUNK = 192  # two records of a land register; a longer person takes more pieces
 TAG = 16
@@ -160,16 +158,11 @@ class Reader:
 
 
 def _entries(records: Mapping[str, Sequence[Record]], key: bytes) -> Iterator[bytes]:
-    """The entries of everybody; the group's arithmetic lets go of the interpreter, so threads use every core."""
+    def of_people(people: Sequence[str]) -> Iterator[bytes]:
+        for person in people:
+            yield from _person(person, records[person], key)
 
-    def of_batch(people: Sequence[str]) -> list[bytes]:
-        return [entry for person in people for entry in _person(person, records[person], key)]
-
-    workers, people = os.cpu_count() or 1, iter(records)
-    with ThreadPoolExecutor(workers) as pool:
-        while batches := [found for _ in range(2 * workers) if (found := list(islice(people, _BATCH)))]:
-            for entries in pool.map(of_batch, batches):
-                yield from entries
+    return cores.mapped(of_people, records, batch=_BATCH)
 
 
 def _person(person: str, rows: Sequence[Record], key: bytes) -> Iterator[bytes]:
