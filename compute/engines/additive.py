@@ -166,9 +166,9 @@ class AdditiveSharing(Engine):
                 meta,
                 values=context.parameters["values"],
                 products=layout.products,
-                banded=[name for name, _ in layout.cuts],
+                is_banded=bool(layout.cuts),
             )
-            for table in loading.chunks(context.dataset, meta, values=context.parameters["values"], blocks=True):
+            for table in loading.chunks(context.dataset, meta, values=aggregator.columns, blocks=True):
                 aggregator.add(table)
                 context.progress("compute", 30 + 45 * aggregator.rows // rows)  # of all rows: it always ends at 75
             selection = gate.select(meta.dimensions(), group_by=layout.group_by, filters=context.parameters["filters"])
@@ -223,24 +223,31 @@ def local_totals(
     """
     numbers = [0] * layout.size
     raised = {name: 10 ** (scale - meta.numeric(name).scale) for name, scale in layout.values}
+    bands_of = {name: meta.column(name).bands for name in meta.banded}
     for block, is_released in enumerate(gate.released(totals.counts, k=k)):
         group = selection.group_of[block]
         if is_released and block not in withheld and group != gate.FILTERED:
             start = group * layout.width
-            for place, number in enumerate(_of_block(layout, block, totals=totals, raised=raised, k=k), start):
+            for place, number in enumerate(
+                _of_block(layout, block, totals=totals, raised=raised, bands_of=bands_of, k=k), start
+            ):
                 numbers[place] += number
     return numbers
 
 
-def _of_block(layout: Layout, block: int, *, totals: BlockTotals, raised: Mapping[str, int], k: int) -> list[int]:
+def _of_block(
+    layout: Layout, block: int, *, totals: BlockTotals, raised: Mapping[str, int], bands_of: Mapping[str, int], k: int
+) -> list[int]:
     """One released block's numbers, each raised to the agreed scale."""
     numbers = [totals.counts[block]]
     for name, _ in layout.values:
         numbers += [totals.sums[name][block] * raised[name], totals.squares[name][block] * raised[name] ** 2]
     for left, right in layout.products:
         numbers.append(totals.products[left, right][block] * raised[left] * raised[right])
-    for name, _ in layout.cuts:
-        numbers += bands.told(totals.histograms[name][block], k=k)
+    if layout.cuts:
+        cells, places = bands.told(totals.cells[block], k=k), list(bands_of)
+        for name, _ in layout.cuts:
+            numbers += bands.histogram(cells, widths=list(bands_of.values()), place=places.index(name))
     return numbers
 
 

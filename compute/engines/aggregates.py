@@ -8,7 +8,8 @@ are added up apart, number = high·2^31 + low, and nothing moves for 2^31 rows. 
 made of limbs: x = a·2^25 + b and y = c·2^25 + d, so that x·y = ac·2^50 + (ad + bc)·2^25 + bd.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,8 @@ class Aggregator:
     """Adds up tables of one dataset; `totals` is the same however the rows are cut into tables.
 
     Args:
-        values: columns for sums and squares; products: pairs of them; banded: columns counted by their declared bands.
+        values: columns for sums and squares; products: pairs of them; is_banded: count persons by bands as well,
+            those of all columns that have some, whether they are among the values or not.
     """
 
     def __init__(
@@ -41,17 +43,19 @@ class Aggregator:
         *,
         values: Sequence[str],
         products: Sequence[tuple[str, str]] = (),
-        banded: Sequence[str] = (),
+        is_banded: bool = False,
     ) -> None:
         self.rows = 0
-        self._columns = {name: meta.numeric(name) for name in values}
+        banded = meta.banded if is_banded else ()
+        self.columns = tuple(dict.fromkeys([*values, *banded]))  # what the tables must hold
+        self._columns = {name: meta.numeric(name) for name in self.columns}
         blocks = gate.blocks(meta.dimensions())
         self._counts = np.zeros(blocks, np.int64)
         largest = {name: max(1, column.largest) for name, column in self._columns.items()}
         self._sums = {name: _Sums(blocks, largest[name]) for name in values}
         self._squares = {name: _Products(blocks, largest[name], largest[name]) for name in values}
         self._products = {(a, b): _Products(blocks, largest[a], largest[b]) for a, b in products}
-        self._bands = {name: _Bands(blocks, self._columns[name]) for name in banded}
+        self._bands = _Bands(blocks, [self._columns[name] for name in banded])
 
     def add(self, table: Table) -> None:
         """Add a table's rows; OverflowError for a value outside its declared bounds."""
@@ -69,8 +73,7 @@ class Aggregator:
                 squares.add(block_of, piece[name], piece[name])
             for (left, right), products in self._products.items():
                 products.add(block_of, piece[left], piece[right])
-            for name, banded in self._bands.items():
-                banded.add(block_of, piece[name])
+            self._bands.add(block_of, piece)
 
     def totals(self) -> BlockTotals:
         """The totals of everything added so far."""
@@ -79,7 +82,7 @@ class Aggregator:
             sums={name: sums.total() for name, sums in self._sums.items()},
             squares={name: squares.total() for name, squares in self._squares.items()},
             products={pair: products.total() for pair, products in self._products.items()},
-            histograms={name: banded.total() for name, banded in self._bands.items()},
+            cells=self._bands.total(),
         )
 
 
@@ -148,18 +151,26 @@ class _Products:
 
 
 class _Bands:
-    """Persons of each block in each declared band of one column."""
+    """Persons of each block in each combination of the columns' bands."""
 
-    def __init__(self, blocks: int, column: ColumnMeta) -> None:
-        self._cuts, self._width = column.cuts, len(column.cuts) + 1
-        self._counts = np.zeros(blocks * self._width, np.int64)
+    def __init__(self, blocks: int, columns: Sequence[ColumnMeta]) -> None:
+        self._columns = columns
+        self._width = prod(column.bands for column in columns)
+        self._counts = np.zeros(blocks * self._width if columns else 0, np.int64)
 
-    def add(self, block_of: _Ints, numbers: _Ints) -> None:
-        band = np.zeros(numbers.size, np.int8)
-        for cut in self._cuts:  # one pass of compares for each cut: faster than a binary search up to some sixty cuts
-            band += (numbers >= cut).view(np.int8)
-        np.add.at(self._counts, block_of * self._width + band, _ONES[: numbers.size])
+    def add(self, block_of: _Ints, values: Mapping[str, _Ints]) -> None:
+        """Count these rows."""
+        if not self._columns:
+            return
+        cell = block_of
+        for column in self._columns:
+            band = np.zeros(block_of.size, np.int8)
+            for cut in column.cuts:  # a pass of compares for each cut: faster than a binary search up to some sixty
+                band += (values[column.name] >= cut).view(np.int8)
+            cell = cell * column.bands + band
+        np.add.at(self._counts, cell, _ONES[: block_of.size])
 
     def total(self) -> list[list[int]]:
+        """The cells of each block."""
         found: list[list[int]] = self._counts.reshape(-1, self._width).tolist()
         return found

@@ -13,11 +13,11 @@ class BlockTotals:
 
     Args:
         counts: persons; sums, squares: of each value column; products: of each pair of value columns;
-        histograms: of each banded column, persons of each block in each band.
+        cells: persons of each block in each combination of all banded columns' bands (`bands.py`); empty if unasked.
     """
 
     counts: list[int]
     sums: Mapping[str, Sequence[int]] = field(default_factory=dict)
     squares: Mapping[str, Sequence[int]] = field(default_factory=dict)
     products: Mapping[tuple[str, str], Sequence[int]] = field(default_factory=dict)
-    histograms: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
+    cells: Sequence[Sequence[int]] = ()

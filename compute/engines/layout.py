@@ -8,6 +8,7 @@ cuts of one column are not, because they could not be added up.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from compute.engines import gate, measures, shares
@@ -17,7 +18,7 @@ from compute.engines.measures import Cuts, GroupTotals, Measures
 from compute.engines.metadata import DatasetMeta
 
 MAX_NUMBERS = 180_000  # of 16 bytes, in base64: below MAX_PART_BYTES
-MAX_CELLS = 1_000_000  # blocks by bands, of all columns together: some tens of megabytes at the owner
+MAX_CELLS = 1_000_000  # blocks by the bands of all columns: some tens of megabytes at the owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +138,18 @@ def check_range(name: str, bound: int) -> None:
 
 
 def check_bands(meta: DatasetMeta, asked: Measures, values: Sequence[str]) -> None:
-    """Refuse a count by bands that this dataset does not declare, or of more cells than a node counts in memory."""
-    cells = 0
-    for name in asked.banded(values):
-        cuts = meta.numeric(name).cuts
-        if not cuts:
+    """Refuse a count by bands that this dataset does not declare, or whose partition is too large to count."""
+    wanted = asked.banded(values)
+    for name in wanted:
+        if not meta.numeric(name).cuts:
             raise EngineRefused(
                 "GROUPING_NOT_A_BLOCK", f"The owner declares no bands of {name}; ask for its mean and variance."
             )
-        cells += gate.blocks(meta.dimensions()) * (len(cuts) + 1)
-    if cells > MAX_CELLS:
-        raise EngineRefused("PARTITION_TOO_LARGE", f"More than {MAX_CELLS} blocks by bands; ask for fewer columns.")
+    cells = gate.blocks(meta.dimensions()) * prod(meta.column(name).bands for name in meta.banded)
+    if wanted and cells > MAX_CELLS:
+        raise EngineRefused(
+            "PARTITION_TOO_LARGE", f"Blocks by bands are more than {MAX_CELLS}; the owner has to declare fewer."
+        )
 
 
 def greeting(context: StageContext, meta: DatasetMeta) -> dict[str, Any]:

@@ -24,6 +24,11 @@ class ColumnMeta:
     cuts: tuple[int, ...] = ()
 
     @property
+    def bands(self) -> int:
+        """How many bands the cuts make."""
+        return len(self.cuts) + 1
+
+    @property
     def is_numeric(self) -> bool:
         """Whether statistics can be made of it."""
         return self.type in ("integer", "decimal")
@@ -58,6 +63,11 @@ class DatasetMeta:
         if not found.is_numeric:
             raise EngineRefused("VALUE_NOT_NUMERIC", f"Column {name} holds no numbers; choose a numeric column.")
         return found
+
+    @property
+    def banded(self) -> tuple[str, ...]:
+        """The columns with declared bands, in the schema's order."""
+        return tuple(name for name, column in self.columns.items() if column.cuts)
 
     def dimensions(self) -> list[tuple[str, tuple[str, ...]]]:
         """Block dimensions with their categories, in declared order."""

@@ -116,15 +116,19 @@ def _measures(
 
 
 def _told(item: tuple[dict[str, Any], list[Row]], name: str, k: int) -> list[Row]:
-    """Everybody in the released blocks that have at least two bands with somebody, and k or more in each of those."""
-    bands = _bands(name, [item])
+    """Everybody in the released blocks in which k persons or more share the bands of each person in all banded
+    columns, and not everybody is in one band of this one."""
+    banded = [column["name"] for column in item[0]["columns"] if column.get("bands")]
+    bands = {column: _bands(column, [item]) for column in banded}
     blocks: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in _released(item[1], _dimensions(item), k):
         blocks[tuple(row[dimension] for dimension in _dimensions(item))].append(row)
     found = []
     for rows in blocks.values():
-        taken = [_band(Fraction(row[name]), bands) for row in rows]
-        if len(set(taken)) > 1 and all(taken.count(band) >= k for band in set(taken)):
+        alike: dict[Any, int] = defaultdict(int)
+        for row in rows:
+            alike[tuple(_band(Fraction(row[column]), bands[column]) for column in banded)] += 1
+        if min(alike.values()) >= k and len({_band(Fraction(row[name]), bands[name]) for row in rows}) > 1:
             found += rows
     return found
 

@@ -79,7 +79,7 @@ def _one_node(dataset: Path, frame: pd.DataFrame, demands: Demands) -> Iterator[
     asked: list[tuple[str, dict[str, Any]]] = [
         ("the same, exact", {"values": ["base"]}),
         ("and the product of two values", {"values": ["base", "months"], "products": [("base", "months")]}),
-        ("and persons by 7 bands", {"values": ["base"], "banded": ["base"]}),
+        ("and persons by 7 and 5 bands", {"values": ["base"], "is_banded": True}),
     ]
     for what, arguments in asked:
         spent = best(lambda arguments=arguments: from_arrays(**arguments), times=5)  # type: ignore[misc]

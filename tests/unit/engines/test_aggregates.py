@@ -75,8 +75,8 @@ def test_a_double_is_not_exact_where_these_sums_are():
 def test_chunks_add_up_to_the_whole():
     drawn = np.random.default_rng(5)
     x, y, blocks = drawn.integers(-50, 51, 1000), drawn.integers(0, 9, 1000), drawn.integers(0, 3, 1000)
-    meta = described({"x": (-50, 50), "y": (0, 9)}, bands={"x": (-3, 0, 17)})
-    asked = {"products": [("y", "x")], "banded": ["x"]}
+    meta = described({"x": (-50, 50), "y": (0, 9)}, bands={"x": (-3, 0, 17), "y": (5,)})
+    asked = {"products": [("y", "x")], "is_banded": True}
 
     def part(start, stop):
         return Table(meta, blocks[start:stop], {"x": x[start:stop], "y": y[start:stop]})
@@ -85,11 +85,22 @@ def test_chunks_add_up_to_the_whole():
 
     for cuts in ([0, 1000, 1000], [0, 1, 500, 1000], [0, 0, 333, 334, 1000]):
         assert added(meta, [part(*ends) for ends in pairwise(cuts)], **asked) == whole
-    edges = [-51, -3, 0, 17, 51]
-    assert whole.histograms["x"] == [
-        [int(((x >= low) & (x < high) & (blocks == block)).sum()) for low, high in pairwise(edges)]
+    assert whole.cells == [
+        [
+            int(((x >= left) & (x < right) & (y >= low) & (y < high) & (blocks == block)).sum())
+            for left, right in pairwise([-51, -3, 0, 17, 51])
+            for low, high in pairwise([0, 5, 10])
+        ]
         for block in range(3)
     ]
+
+
+def test_what_is_counted_by_bands_needs_every_banded_column():
+    """Whether a block is told is the schema's affair and not the request's."""
+    meta = described({"x": (-50, 50), "y": (0, 9)}, bands={"y": (5,)})
+
+    assert aggregates.Aggregator(meta, values=["x"]).columns == ("x",)
+    assert aggregates.Aggregator(meta, values=["x"], is_banded=True).columns == ("x", "y")
 
 
 def test_a_value_outside_its_bounds_is_not_added_up():

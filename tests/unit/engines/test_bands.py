@@ -16,18 +16,29 @@ from tests.factories.engines import schema
 
 
 @pytest.mark.parametrize(
-    ("histogram", "is_told"),
+    ("cells", "is_told"),
     [
         ([10, 10], True),
         ([10, 0, 25], True),
         ([10, 9], False),
         ([500, 1, 30], False),
-        ([40, 0, 0], False),  # everybody in one band
-        ([0, 0, 0], False),
+        ([0, 0, 0], True),
     ],
 )
-def test_a_histogram_is_told_whole_or_not_at_all(histogram, is_told):
-    assert bands.told(histogram, k=10) == (histogram if is_told else [0] * len(histogram))
+def test_the_cells_of_a_block_are_told_all_or_none(cells, is_told):
+    assert bands.told(cells, k=10) == (cells if is_told else [0] * len(cells))
+
+
+def test_a_histogram_adds_up_the_cells_of_its_column():
+    cells = [10, 20, 30, 40, 50, 0]  # two bands by three
+
+    assert bands.histogram(cells, widths=[2, 3], place=0) == [60, 90]
+    assert bands.histogram(cells, widths=[2, 3], place=1) == [50, 70, 30]
+    assert bands.histogram([0, 0, 0, 40, 50, 0], widths=[2, 3], place=1) == [40, 50, 0]
+
+
+def test_one_band_that_holds_everybody_is_not_told():
+    assert bands.histogram([0, 0, 0, 40, 50, 0], widths=[2, 3], place=0) == [0, 0]
 
 
 @pytest.mark.parametrize(
