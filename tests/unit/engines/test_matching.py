@@ -219,3 +219,14 @@ def test_an_order_drawn_by_the_system_is_not_the_order_of_the_table() -> None:
 
     assert blind.shuffled(list(points)) != points
     assert sorted(blind.shuffled(list(points))) == points
+
+
+def test_matched_keys_are_found_again_even_where_their_first_words_meet() -> None:
+    spu_matching = pytest.importorskip("compute.engines.spu_matching")
+    own = np.array([[1, 5], [1, 7], [1, 9], [2, 1], [3, 3]], np.uint64)
+
+    assert spu_matching._places(own, own[[1, 2, 4]]).tolist() == [1, 2, 4]
+    assert spu_matching._places(own, own[:0]).tolist() == []
+    for absent in ([1, 8], [3, 4]):
+        with pytest.raises((EngineRefused, IndexError)):
+            spu_matching._places(own, np.array([absent], np.uint64))
