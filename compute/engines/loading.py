@@ -186,12 +186,16 @@ def _parsed(cells: Any, column: ColumnMeta) -> Any:
 
 
 def _blocks(places: Sequence[NDArray[Any]], dimensions: Sequence[ColumnMeta], rows: int) -> NDArray[np.int64]:
-    numbers = np.zeros(rows, np.int64)
+    numbers: NDArray[np.int64] | None = None
     for found, column in zip(places, dimensions, strict=True):
         if found.size and (int(found.min()) < 0 or int(found.max()) >= len(column.categories)):
             raise _damaged()
-        numbers = numbers * len(column.categories) + found
-    return numbers
+        if numbers is None:
+            numbers = found.astype(np.int64)
+        else:
+            numbers *= len(column.categories)
+            numbers += found
+    return np.zeros(rows, np.int64) if numbers is None else numbers
 
 
 def _bounded(numbers: NDArray[Any], column: ColumnMeta) -> NDArray[np.int64]:
