@@ -24,6 +24,7 @@ from compute.node.store import Store
 from compute.node.storing import Writer
 from compute.protocol import operations
 from ledger.proofs import canonical
+from tests.factories import engines as factory
 from tests.factories.node import NOW, SCHEMA, change_a_byte
 
 ROWS = [[f"P{number:05d}", ("North", "South")[number % 2], "20-29", f"{number}.50"] for number in range(10)]
@@ -34,6 +35,11 @@ OTHER_ROWS = [[identifier, "South", "30-39", "9.99"] for identifier, *_ in ROWS]
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "CHUNK_ROWS", 4)
+
+
+@pytest.fixture
+def default_chunks(small_chunks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "CHUNK_ROWS", 1 << 18)  # as the engine's own process has it
 
 
 @pytest.fixture
@@ -347,3 +353,30 @@ def test_a_checker_names_the_first_unfit_cell(schema: schemas.Schema) -> None:
     with pytest.raises(DatasetInvalid) as refused:
         checker.canonical(7, ["1", "North", "nobody", "x"])
     assert refused.value.message.startswith("Row 7: column age_band: ")
+
+
+# --- in real engine processes -------------------------------------------------------------------------------
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("default_chunks")
+def test_engines_run_on_column_files_and_refuse_rows_that_their_job_does_not_name(make: Make, tmp_path: Path) -> None:
+    people = [[f"P{number:05d}", ("North", "South")[number % 2], "20-29", f"{number}.50"] for number in range(40)]
+    (first, described), (second, _) = make("first", people), make("second", people, salt=b"t" * 32)
+    request = operations.joint_statistics(group_by=["district"], values=["base"])
+    job = factory.Job(tmp_path / "job", operations.JOINT_STATISTICS, request, [first, second])
+    cells = job.result()["cells"]
+    assert [(cell["group"]["district"], cell["count"]) for cell in cells] == [("North", 40), ("South", 40)]
+    assert cells[0]["sum"] == "780.00"  # twice 0.50 + 2.50 + ... + 38.50 is 2 x 390
+
+    named = factory.Job(tmp_path / "named", operations.JOINT_STATISTICS, request, [first, second])
+    document = named.job
+    for party, commitment in zip(document["parties"], [described["commitment"], "0" * 64], strict=True):
+        party["dataset_commitment"] = commitment
+    runs = [named.start(rank, job=document) for rank in range(2)]
+    for run in runs:
+        run.wait()
+
+    assert runs[1].code() == "COMMITMENT"  # its rows are not those that the job names
+    assert runs[0].code() == "PEER_LOST"
+    assert not (tmp_path / "named" / "party0" / "part.json").exists()

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from compute.node import cli
@@ -56,6 +57,23 @@ def initialise(world: World, capsys: pytest.CaptureFixture[str], *, url: str = "
 def run(capsys: pytest.CaptureFixture[str], home: Path, *arguments: str, code: int = 0) -> Any:
     assert cli.main(["--home", str(home), "--json", *arguments]) == code
     return json.loads(capsys.readouterr().out)
+
+
+def test_an_owner_names_a_source_or_a_file_and_not_both(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    home = initialise(world, capsys)
+    (home / "p.csv").write_text("person_id,district,age_band,base\n1,North,20-29,5\n")
+    (home / "p.toml").write_text(SCHEMA)
+    duckdb.sql(f"SELECT * FROM read_csv('{home}/p.csv', all_varchar = true)").write_parquet(str(home / "p.parquet"))
+    named = ["--name", "hf", "--schema", str(home / "p.toml")]
+
+    assert run(capsys, home, "dataset", "add", "--source", f"csv:{home}/p.csv", *named)["rows"] == 1
+    lying = run(capsys, home, "dataset", "add", "--source", f"parquet:{home}/p.parquet", *named, code=1)
+    both = run(capsys, home, "dataset", "add", str(home / "p.csv"), "--source", "csv:x", *named, code=1)
+    neither = run(capsys, home, "dataset", "add", *named, code=1)
+
+    assert "column base" in lying["message"]
+    assert both["message"] == neither["message"]
+    assert "parquet:FILE" in both["message"]
 
 
 def test_an_owner_sets_a_node_up(world: World, capsys: pytest.CaptureFixture[str]) -> None:
