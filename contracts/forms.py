@@ -11,7 +11,6 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from compute.protocol import operations
-from contracts import offerings
 from contracts.terms import Choices
 from exchange.members.models import Organization
 from exchange.web import labels
@@ -112,7 +111,7 @@ def _columns_of(product: Product) -> list[tuple[str, str]]:
     chinese = (get_language() or "zh").startswith("zh")
     return [
         (f"{product.number}:{column.name}", f"{column.name} · {column.title_zh if chinese else column.title_en}")
-        for column in offerings.computable(product.version)
+        for column in product.version.columns.all()
     ]
 
 

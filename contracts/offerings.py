@@ -42,13 +42,16 @@ def party(organization: Organization) -> Party:
         ) from None
 
 
-def offerings(references: Sequence[str]) -> list[Offering]:
+def offerings(references: Sequence[str], *, with_text: bool = False) -> list[Offering]:
     """The listed products of these ULIDs, URNs or numbers, in this order.
+
+    Args:
+        with_text: columns of free text may be chosen, too.
 
     Raises:
         ProductNotOffered: unknown, not listed, without a valid certificate or a committed data set.
     """
-    return [_offering(_product(reference)) for reference in references]
+    return [_offering(_product(reference), with_text=with_text) for reference in references]
 
 
 def _product(reference: str) -> Product:
@@ -60,7 +63,7 @@ def _product(reference: str) -> Product:
     return found
 
 
-def _offering(product: Product) -> Offering:
+def _offering(product: Product, *, with_text: bool) -> Offering:
     version = product.version
     certificate = getattr(version, "certificate", None)
     if certificate is None or not certificate.is_valid or not version.dataset_commitment:
@@ -77,7 +80,7 @@ def _offering(product: Product) -> Offering:
         grade=version.grade,
         dataset=version.dataset,
         dataset_commitment=version.dataset_commitment,
-        columns=tuple(column.name for column in computable(version)),
+        columns=tuple(column.name for column in (version.columns.all() if with_text else computable(version))),
     )
 
 

@@ -135,7 +135,7 @@ def build(
         template_kind="data_provision",
         exchange=dict(exchange),
         parties=parties,
-        objects=[_object(offering, choices) for offering in offerings],
+        objects=[_object(offering, choices, operation=operation) for offering in offerings],
         purpose=_purpose(choices),
         computation={
             "operations": [operation.code],
@@ -244,8 +244,10 @@ def _number(least: int, most: int) -> str:
     return f"exactly {least}" if least == most else f"{least} to {most}"
 
 
-def _object(offering: Offering, choices: Choices) -> dict[str, Any]:
+def _object(offering: Offering, choices: Choices, *, operation: operations.Operation) -> dict[str, Any]:
     wanted = choices.columns.get(offering.number)
+    if wanted is None and operation.names_text:
+        raise ProposalInvalid(f"Choose the columns of {offering.number}: {operation.code} can name texts, too.")
     if wanted is None:
         return offering.clause(offering.columns)
     if not set(wanted) <= set(offering.columns):

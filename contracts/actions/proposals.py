@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from compute.protocol import operations
 from contracts import offerings
 from contracts.actions import moves
 from contracts.models import Contract, ContractParty, ContractSerial, Meter
@@ -39,7 +40,7 @@ def propose(*, products: Sequence[str], choices: Choices, by: Membership, comput
         contract=identifiers.make_urn("contract", ref),
         number=_next_number(now),
         exchange=_exchange(),
-        offerings=offerings.offerings(products),
+        offerings=offerings.offerings(products, with_text=operations.get(choices.operation).names_text),
         buyer=offerings.party(by.organization),
         compute_party=offerings.party(offerings.organization(compute_party)) if compute_party else None,
         choices=choices,

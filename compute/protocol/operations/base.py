@@ -49,7 +49,8 @@ class Operation:
         why_zh, why_en: why this engine is the one that fits, for the plan's page.
         providers: the least and the most providers of one contract.
         has_compute_party: a neutral party without data takes part. has_requester: the buyer's own node takes part,
-            with a table of its own, named in `parameters["input"]`.
+            with a table of its own, named in `parameters["input"]`. names_text: a contract may name columns of
+            free text, such as keys and records; statistics never need one.
         shape: the closed shape of the parameters; check: what a shape cannot say.
         columns: the columns of one provider's data that a request touches, by its URN; objects: the objects of the
             terms that take part, in order of rank.
@@ -72,6 +73,7 @@ class Operation:
     providers: tuple[int, int] = (2, 16)
     has_compute_party: bool = False
     has_requester: bool = False
+    names_text: bool = False
     check: Callable[[Parameters], None] = nothing_more
     objects: Callable[[Terms, Parameters], list[dict[str, Any]]] = every_object
 

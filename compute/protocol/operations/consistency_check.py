@@ -89,4 +89,5 @@ OPERATION = Operation(
     columns=_columns,
     providers=(1, 1),
     has_requester=True,
+    names_text=True,
 )

@@ -93,4 +93,5 @@ OPERATION = Operation(
     columns=columns,
     objects=objects,
     providers=(2, 16),
+    names_text=True,
 )

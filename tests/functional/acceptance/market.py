@@ -169,7 +169,9 @@ class Market:
     def receipt(self, asked: Asked) -> dict[str, str]:
         """The receipt's checks, verified on the bank's own machine; empty where it does not hold."""
         path = self.story.stack.member("bank") / f"receipt-{asked.ref}.json"
-        self.story._fetch_receipt(member("bank"), self.story.deals[0].__class__("", (), None, computation=asked.ref), path)
+        self.story._fetch_receipt(
+            member("bank"), self.story.deals[0].__class__("", (), None, computation=asked.ref), path
+        )
         return self.story.parties.verify(member("bank"), path)
 
     def charged(self, contract: Mapping[str, Any]) -> int:

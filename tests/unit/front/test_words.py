@@ -11,8 +11,9 @@ from django.utils import translation
 
 from compute import states as compute_states
 from compute import technique_words
-from compute.protocol import operations
-from contracts import postings
+from compute.engines import registry
+from compute.protocol import operations, stages
+from contracts import clause_words, postings
 from contracts import states as contract_states
 from exchange.members import states as member_states
 from exchange.members.permissions import Role
@@ -80,6 +81,14 @@ def test_every_operation_and_engine_has_words():
     for operation in operations.OPERATIONS.values():
         assert operation.code in labels.OPERATIONS
         assert operation.engine in labels.ENGINES
+
+
+def test_every_stage_role_and_result_of_a_run_has_words():
+    roles = {item.role for engine in registry.ids() for item in registry.get(engine).card.learned}
+
+    assert [stage for stage in stages.STAGES if stage not in labels.TABLES["stage"]] == []
+    assert [role for role in sorted(roles) if role not in labels.TABLES["role"]] == []
+    assert [one.code for one in operations.OPERATIONS.values() if one.result not in clause_words.VALUES] == []
 
 
 def test_every_state_with_a_tone_has_words():
