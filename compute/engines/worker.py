@@ -39,6 +39,8 @@ EXIT_DISK_FULL = 74  # EX_IOERR: not even the result file could be written
 _MAX_FILES = 4096  # brpc and XLA hold some hundred; a leak stops here and not at the machine's limit
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _ALARM_GRACE_SECONDS = 1.0  # link.py raises DEADLINE first when it is the one that waits
+# As C++, the loader of shared objects and the threads say that there is no more memory.
+_MEMORY_WORDS = ("bad_alloc", "failed to map segment", "annot allocate memory", "can't start new thread")
 _LINK_WORDS = ("timeout", "timed out", "connect to mesh failed", "Got EOF", "recv failed", "send failed", "Broken pipe")
 
 
@@ -170,7 +172,7 @@ def _code_of(error: Exception) -> str:
     text = str(error)
     if "No space left on device" in text or "File too large" in text:  # by the libraries, in their own words
         return "DISK_FULL"
-    if "bad_alloc" in text:
+    if any(word in text for word in _MEMORY_WORDS) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "OOM"
     return "PEER_LOST" if any(word in text for word in _LINK_WORDS) else "ENGINE_ERROR"
 
