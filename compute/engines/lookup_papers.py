@@ -16,6 +16,7 @@ RESULT_TYPE = "private_lookup/v1"
 REQUESTER, OWNER = 0, 1
 APPROVED, RELEASES = "approved", "releases"  # directories of the requester's engine
 FRAME_BYTES = 32 * 1024 * 1024
+_TABLE_FORM = "encrypted_table/1"  # another form is another table, under another key
 
 Document = dict[str, Any]
 
@@ -66,6 +67,7 @@ def table_name(job: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
     """What a table and its key are for: data version, key column and columns told; 64 hex characters."""
     return canonical.digest(
         {
+            "form": _TABLE_FORM,
             "commitment": job["parties"][OWNER]["dataset_commitment"],
             "key": parameters["key"],
             "columns": list(parameters["columns"]),

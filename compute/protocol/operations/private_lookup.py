@@ -6,7 +6,7 @@ from compute.protocol import letters, shapes
 from compute.protocol.operations.base import INPUT, Operation, Parameters
 
 CODE = "private_lookup"
-MAX_SUBJECTS = 4096
+MAX_SUBJECTS = 2000  # at 1 KB each the part may still double below documents.MAX_PART_BYTES
 
 
 def parameters(
