@@ -4,6 +4,7 @@ Its configuration is locked before the owner's file is looked at: it may read th
 nothing, and take a quarter of a gigabyte. A view in a hostile database file that reads another file is refused.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,11 +77,13 @@ class _Duck(Source):
             yield batch
             self._done += len(batch)
 
+    @abstractmethod
     def _open(self, driver: Any) -> "duckdb.DuckDBPyConnection":
-        raise NotImplementedError
+        """A connection that can read the owner's file and nothing else."""
 
+    @abstractmethod
     def _relation(self) -> tuple[str, list[str]]:
-        raise NotImplementedError
+        """What stands behind FROM, and its parameters."""
 
     def _types(self, connection: "duckdb.DuckDBPyConnection") -> dict[str, str]:
         relation, parameters = self._relation()
