@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.node import config as configuration
-from compute.node import consents, datasets, journal, relay, service, sources, trust, witnessing
+from compute.node import consents, datasets, gate_cli, journal, relay, service, sources, trust, witnessing
 from compute.node.errors import ConfigInvalid, DatasetInvalid, NodeError
 from compute.node.store import Store
 from compute.protocol import documents, keyfiles, shapes
@@ -430,6 +430,7 @@ def _parser() -> argparse.ArgumentParser:
     def family(name: str, help_text: str) -> Any:
         return top.add_parser(name, help=help_text, parents=[common]).add_subparsers(required=True, metavar="COMMAND")
 
+    gate_cli.add(command, family, top)
     made = command(top, "init", initialise, "make a node / 建立节点")
     made.add_argument("--name", required=True, help="short name / 简称")
     made.add_argument("--organization", required=True, help="urn:hengshu:org:…")

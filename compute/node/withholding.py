@@ -58,7 +58,12 @@ def prepare(
     for column in columns:
         by_reason = decided(connection, commitment=description["commitment"], column=column)
         if by_reason is None:
-            by_reason = _decide(description, column, connection=connection, root=root, min_group=min_group)
+            by_reason = foresee(description, column, connection=connection, root=root, min_group=min_group)
+            connection.execute(
+                "UPDATE answered_first SET withheld = ?"
+                " WHERE commitment_hex = ? AND column_name = ? AND withheld IS NULL",
+                (json.dumps(by_reason), description["commitment"], column),
+            )
         found[column] = sorted({block for blocks in by_reason.values() for block in blocks})
     descriptor = os.open(into / gate.WITHHELD_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -74,15 +79,20 @@ def decided(connection: sqlite3.Connection, *, commitment: str, column: str) -> 
     return json.loads(row[0]) if row is not None and row[0] is not None else None
 
 
-def _decide(
+def foresee(
     description: Mapping[str, Any], column: str, *, connection: sqlite3.Connection, root: Path, min_group: int
 ) -> dict[str, list[int]]:
+    """What would be decided now, block numbers by reason; reads the rows, keeps nothing.
+
+    Raises:
+        Refused: `ENGINE_FAILED` it could not be decided.
+    """
     commitment = str(description["commitment"])
     earlier = connection.execute(
         "SELECT datasets.directory FROM answered_first JOIN datasets USING (commitment_hex)"
-        " WHERE dataset = ? AND column_name = ? AND place <"
-        " (SELECT place FROM answered_first WHERE commitment_hex = ? AND column_name = ?) ORDER BY place",
-        (description["name"], column, commitment, column),
+        " WHERE dataset = ? AND column_name = ? AND commitment_hex <> ? AND place < coalesce("
+        "(SELECT place FROM answered_first WHERE commitment_hex = ? AND column_name = ?), 9e15) ORDER BY place",
+        (description["name"], column, commitment, commitment, column),
     ).fetchall()
     question = {
         "directory": str(root / str(description["directory"])),
@@ -102,8 +112,4 @@ def _decide(
         found: dict[str, list[int]] = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         raise Refused("ENGINE_FAILED") from None
-    connection.execute(
-        "UPDATE answered_first SET withheld = ? WHERE commitment_hex = ? AND column_name = ? AND withheld IS NULL",
-        (json.dumps(found), commitment, column),
-    )
     return found

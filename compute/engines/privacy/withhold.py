@@ -2,6 +2,7 @@
 
 A block of a column is withheld where
 
+- **small**: it has fewer than k persons; every engine leaves it out anyway, for the k of its run.
 - **equal**: all its persons have the same value; the mean would be everybody's.
 - **dominated**: one person is most of the sum. `p`: the second largest can work out the largest to within p percent,
   that is, total - first - second < p/100 * first. `n`, `k`: the n largest make up more than k percent of the total.
@@ -41,7 +42,7 @@ Ints = NDArray[np.int64]
 def decide(
     directory: Path, column: str, *, rule: Mapping[str, int], earlier: Sequence[Path], k: int
 ) -> dict[str, list[int]]:
-    """Block numbers by reason: equal, dominated, near.
+    """Block numbers by reason: small, equal, dominated, near.
 
     Args:
         rule: of the owner, `{"p": 10}`, `{"n": 2, "k": 85}`, both, or nothing.
@@ -57,6 +58,7 @@ def decide(
     for other in earlier:
         near |= _near(directory, meta, other, column, k=k)
     return {
+        "small": [b for b in blocks if 0 < found.counts[b] < k],
         "equal": [b for b in blocks if found.counts[b] and found.lowest[b] == found.highest[b]],
         "dominated": [b for b in blocks if is_dominated(found.top[b].tolist(), int(found.totals[b]), rule)],
         "near": sorted(near),

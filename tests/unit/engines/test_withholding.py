@@ -46,7 +46,7 @@ def test_a_block_that_one_person_dominates_is_withheld(tmp_path, largest, rule, 
 
     found = withhold.decide(stored, "wage", rule=rule, earlier=[], k=10)
 
-    assert found == {"equal": [], "dominated": [0] if dominated else [], "near": []}
+    assert found == {"small": [], "equal": [], "dominated": [0] if dominated else [], "near": []}
 
 
 def test_a_block_in_which_everybody_has_the_same_is_withheld(tmp_path):

@@ -73,7 +73,7 @@ def test_a_decision_survives_the_store_that_made_it(fund, tmp_path):
 
     found = withholding.decided(again.connection(), commitment=version["commitment"], column="base")
 
-    assert found == {"equal": [], "dominated": [], "near": []}
+    assert found == {"small": [], "equal": [], "dominated": [], "near": []}
     again.close()
 
 
