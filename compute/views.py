@@ -13,18 +13,16 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from compute import timeline
+from compute import endings, timeline
 from compute.access import access_computation, visible_computations
 from compute.actions import computations, results, reviews
-from compute.errors import END_SENTENCES
 from compute.forms import ReviewForm, request_form
 from compute.models import Computation
-from compute.protocol import codes
 from compute.states import COMPUTATION, ComputationState
 from contracts.access import access_contract
 from exchange.kernel.errors import DomainError
 from exchange.members.permissions import Permission, check_permission, has_permission
-from exchange.web import problems, sentences
+from exchange.web import problems
 from exchange.web.requests import MemberRequest, acting_membership
 
 PAGE_SIZE = 20
@@ -168,11 +166,7 @@ def _other_parameters(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _end_sentence(computation: Computation) -> str:
     """Why a computation ended without a result, in the reader's language; empty while it has not."""
-    code = computation.end_code
-    if not code:
+    ending = endings.of(computation)
+    if ending is None:
         return ""
-    language = get_language() or "zh"
-    if codes.is_known(code) and computation.end_stage == codes.Stage.PREFLIGHT:
-        return codes.get(code).sentence(language, stage=computation.end_stage)
-    english = END_SENTENCES.get(code) or (codes.get(code).sentence("en") if codes.is_known(code) else code)
-    return sentences.sentence(code, english=english, language=language)
+    return ending.zh if (get_language() or "zh").startswith("zh") else ending.en

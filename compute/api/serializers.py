@@ -5,7 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from compute import timeline
+from compute import endings, timeline
 from compute.models import Computation, Result
 from exchange.web.serializers import StrictSerializer
 
@@ -62,6 +62,7 @@ class ComputationDetailSerializer(ComputationSerializer):
     timeline = serializers.SerializerMethodField()
     learned = serializers.SerializerMethodField()
     receipt_number = serializers.SerializerMethodField()
+    end = serializers.SerializerMethodField(help_text="Why there is no result: code, stage, party, fault, zh, en.")
 
     class Meta(ComputationSerializer.Meta):
         fields = (
@@ -75,6 +76,7 @@ class ComputationDetailSerializer(ComputationSerializer):
             "timeline",
             "learned",
             "receipt_number",
+            "end",
         )  # type: ignore[assignment]
         read_only_fields = fields  # type: ignore[assignment]
 
@@ -86,6 +88,10 @@ class ComputationDetailSerializer(ComputationSerializer):
 
     def get_learned(self, computation: Computation) -> list[dict[str, str]]:
         return timeline.learned(computation)
+
+    def get_end(self, computation: Computation) -> dict[str, str] | None:
+        ending = endings.of(computation)
+        return None if ending is None else asdict(ending)
 
     def get_receipt_number(self, computation: Computation) -> str:
         found = Result.objects.filter(computation=computation).values_list("number", flat=True).first()

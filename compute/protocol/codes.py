@@ -52,6 +52,10 @@ class FailureCode:
             zh, en, action_zh, action_en = AT_PREFLIGHT[self.code]
         return f"{zh}{action_zh}" if language.startswith("zh") else f"{en} {action_en}"
 
+    def fault_at(self, stage: str) -> Fault:
+        """Who can do something about it where it arose; before a run it is the node's own machine that is not well."""
+        return Fault.PARTY if stage == Stage.PREFLIGHT and self.code in _OWN_AT_PREFLIGHT else self.fault
+
 
 class Refused(DomainError):
     """A run refused or ended with a code of the closed list; `code` is the instance's own."""
@@ -462,6 +466,8 @@ AT_PREFLIGHT: Mapping[str, tuple[str, str, str, str]] = {
         "The exchange dispatches it again.",
     ),
 }
+
+_OWN_AT_PREFLIGHT = frozenset({"LINK_FAILED", "JOB_OUT_OF_TIME", "ENGINE_FAILED"})
 
 CODES: Mapping[str, FailureCode] = {row[0]: FailureCode(*row) for row in _TABLE}
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from compute import timeline
+from compute import endings, timeline
 from compute.actions import computations
 from compute.models import Computation, NodeTask, TaskEvent
 from compute.protocol import stages
@@ -132,3 +132,18 @@ def test_a_charged_result_cannot_be_cancelled(world, nodes):
 
     assert found.state == "sealed"
     assert not computations.can_withdraw(found, by=world.buyer)
+
+
+def test_a_run_that_ends_at_preflight_says_who_and_what_to_do(world, nodes):
+    run_to_ready(nodes)
+    report = nodes[1].report(outcome="failed", code="JOB_OUT_OF_TIME", stage="preflight")
+
+    assert nodes[1].on_task("fail", report=report, events=[event()]).status == 200
+
+    ending = endings.of(Computation.objects.get())
+    assert (ending.code, ending.stage, ending.party) == ("JOB_OUT_OF_TIME", "preflight", nodes[1].organization)
+    assert ending.fault == "party"
+    assert "NTP" in ending.en
+    assert "NTP" in ending.zh
+    party = timeline.parties(Computation.objects.get())[1]
+    assert (party.code, [item.stage for item in party.events]) == ("JOB_OUT_OF_TIME", ["link"])
