@@ -101,3 +101,14 @@ def test_answers_that_are_no_points_are_refused() -> None:
 
 def test_blinding_the_same_input_twice_looks_unrelated() -> None:
     assert oprf.blind(b"x", mode=Mode.VOPRF).element != oprf.blind(b"x", mode=Mode.VOPRF).element
+
+
+def test_known_names_tried_on_what_the_owner_sees_find_nobody_and_without_blinds_everybody() -> None:
+    """The owner knows every name of its register and has the key; the questions still say nothing."""
+    names = [b"990101%012d" % number for number in range(2_000)]
+    points = {oprf._point(name, Mode.VOPRF): name for name in names}
+    asked = names[::100]
+    seen = [oprf.blind(name, mode=Mode.VOPRF).element for name in asked]
+    bare = [oprf.blind(name, mode=Mode.VOPRF, scalar=(1).to_bytes(32, "little")).element for name in asked]
+    assert [points.get(element) for element in seen] == [None] * len(asked)
+    assert [points.get(element) for element in bare] == asked
