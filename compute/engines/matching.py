@@ -156,26 +156,20 @@ class Matching(Engine):
             own = {"k": gate.effective_k([meta], min_group=context.k)}
             hellos = mesh.broadcast(greeting.dump(own))
             k = max(own["k"], *(_number(greeting.load(told), "k") for told in hellos.values()))
-            key = greeting.job_key(context, mesh, ranks=range(context.parties))
-            ids = [
-                one
-                for chunk in loading.chunks(context.dataset, meta, values=[], blocks=False, ids=True)
-                for one in chunk.ids or ()
-            ]
-            context.progress("match", 20)
-            keys = identifiers.keyed(ids, key)
             if context.parameters["protocol"] == BLIND:
-                found = self._blind(context, mesh, keys)
+                found = self._blind(context, mesh, meta)
             else:
-                found = self._by_library(context, mesh, keys)
+                found = self._by_library(context, mesh, meta)
             mesh.stop_watching()
             mesh.broadcast(b"done")  # everybody has its part: hanging up is no loss from here on
         context.progress("part", 100)
         content = _content(context.parameters["form"], found, k=k, size=meta.magnitude)
         return write_part(engine=self.id, context=context, content=content)
 
-    def _blind(self, context: StageContext, mesh: link.Mesh, keys: Sequence[bytes]) -> "Found":
+    def _blind(self, context: StageContext, mesh: link.Mesh, meta: DatasetMeta) -> "Found":
         from compute.engines import blind
+
+        keys = _keys(context, mesh, meta)
 
         def tick(percent: int) -> None:
             context.progress("match", percent)
@@ -186,24 +180,28 @@ class Matching(Engine):
         count, theirs = blind.receive(mesh, 1, keys, tick=tick)
         return Found(count, (len(keys), theirs))
 
-    def _by_library(self, context: StageContext, mesh: link.Mesh, keys: Sequence[bytes]) -> "Found":
-        from compute.engines import spu_links, spu_matching
+    def _by_library(self, context: StageContext, mesh: link.Mesh, meta: DatasetMeta) -> "Found":
+        from compute.engines import buckets, spu_links, spu_matching
 
-        # Row counts are no secret of these protocols, and the receiver's k needs them.
-        sizes = mesh.broadcast(greeting.dump({"rows": len(keys)}))
-        mesh.watch(spu_links.leave_as_lost(context))
-        rows, _ = spu_matching.match(
-            context,
-            keys,
-            stage=PSI_STAGE,
-            ranks=range(context.parties),
-            protocol=context.parameters["protocol"],
-            broadcast=False,
+        parties, protocol = range(context.parties), context.parameters["protocol"]
+        magnitudes = mesh.broadcast(greeting.dump({"magnitude": meta.magnitude}))
+        many = buckets.count(
+            [meta.magnitude, *(_number(greeting.load(one), "magnitude") for one in magnitudes.values())]
         )
-        if context.rank != RECEIVER:
-            return Found(0, ())
-        told = [_number(greeting.load(size), "rows") for size in sizes.values()]
-        return Found(len(rows), (len(keys), *told), tuple(rows.tolist()))
+        if many > 1:
+            work = buckets.prepare(context, mesh, meta, buckets=many)
+            size, rows = work.rows, buckets.match(context, mesh, work, protocol=protocol)
+        else:
+            keys = _keys(context, mesh, meta)
+            mesh.watch(spu_links.leave_as_lost(context))
+            found, _ = spu_matching.match(
+                context, keys, stage=PSI_STAGE, ranks=parties, protocol=protocol, broadcast=False
+            )
+            size, rows = len(keys), found.tolist()
+        # Row counts are no secret of these protocols, and the receiver's k needs them.
+        mesh.stop_watching()
+        sizes = [_number(greeting.load(one), "rows") for one in mesh.broadcast(greeting.dump({"rows": size})).values()]
+        return Found(len(rows), (size, *sizes), tuple(rows)) if context.rank == RECEIVER else Found(0, ())
 
     def open(self, parts: Sequence[bytes], *, job: Mapping[str, Any], request: Mapping[str, Any]) -> Matched:
         """See Engine.open; needs neither SPU nor numpy."""
@@ -237,6 +235,19 @@ def is_released(count: int, sizes: Sequence[int], *, k: int) -> bool:
     A table of 100 persons of whom 95 match would tell of five who do not.
     """
     return count >= k and not any(gate.hidden_by_rest([count] * len(sizes), totals=sizes, k=k))
+
+
+def _keys(context: StageContext, mesh: link.Mesh, meta: DatasetMeta) -> list[bytes]:
+    """This party's keyed ids, all at once."""
+    from compute.engines import loading
+
+    key = greeting.job_key(context, mesh, ranks=range(context.parties))
+    if context.dataset is None:
+        raise EngineRefused("JOB_DIFFERS", "A data party needs its dataset.")
+    chunks = loading.chunks(context.dataset, meta, values=[], blocks=False, ids=True)
+    ids = [one for chunk in chunks for one in chunk.ids or ()]
+    context.progress("match", 20)
+    return identifiers.keyed(ids, key)
 
 
 def _content(form: str, found: Found, *, k: int, size: int) -> dict[str, str]:

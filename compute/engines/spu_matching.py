@@ -50,14 +50,22 @@ def match(
     Sources: Rindal and Raghuraman, Blazing Fast PSI, CCS 2022 (rr22); Kolesnikov et al., CCS 2016 (kkrt); Meadows, IEEE
         S&P 1986 (ecdh over Curve25519, sm2 over the curve of GB/T 32918). Semi-honest.
     """
+    words = np.frombuffer(b"".join(keys), dtype=">u8").reshape(-1, 2)
+    connection = spu_links.connect(context, stage, ranks=ranks)
+    return match_words(context, words, connection, ranks=ranks, protocol=protocol, broadcast=broadcast)
+
+
+def match_words(
+    context: StageContext, own: Words, connection: Any, *, ranks: Sequence[int], protocol: str, broadcast: bool
+) -> tuple[Int64, str]:
+    """`match` for keys as pairs of words, shape (n, 2), over a link that is open and may serve again."""
     source, target = context.work_dir / "keys.csv", context.work_dir / "matched.csv"
-    own = np.frombuffer(b"".join(keys), dtype=">u8").reshape(-1, 2)
     order = np.lexsort((own[:, 1], own[:, 0]))
     if (own[order[1:]] == own[order[:-1]]).all(axis=1).any():
         raise EngineRefused("ENGINE_ERROR", "Two ids of the dataset are the same; add the dataset again.")
-    source.write_bytes(_HEADER + own.tobytes().hex("\n", identifiers.SIZE).encode() + b"\n")
+    source.write_bytes(_HEADER + own.astype(">u8").tobytes().hex("\n", identifiers.SIZE).encode() + b"\n")
     try:
-        _execute(source, target, spu_links.connect(context, stage, ranks=ranks), protocol, len(ranks), broadcast)
+        _execute(source, target, connection, protocol, len(ranks), broadcast)
     finally:
         launcher.remove_traces(context.work_dir)
         for path in context.work_dir.glob("keys.csv*"):
