@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from compute.protocol import layouts
 from compute.protocol.codes import Refused
 from exchange.kernel.identifiers import make_urn, new_ulid
 from tests.factories.node import NOW, Provider
+from tests.factories.privacy import PreparedJob
 from tests.unit.node import cases
 
 LAPLACE = {"mechanism": "discrete_laplace", "epsilon": "0.1"}
@@ -237,6 +239,28 @@ def test_a_noised_request_is_admitted_and_a_repeat_by_another_gets_the_same_nois
     assert left(fund) == 800_000
     member = verdicts.gate_member(second.verdict, computation=second.job["id"], min_group=10, store=fund.store, now=NOW)
     assert (member["tier"], member["epsilon"], member["spent"], member["left"]) == (2, "0.1", "0", "0.8")
+
+
+def test_what_the_node_prepares_is_what_real_engines_compute_with(fund, tmp_path):
+    """From admission to the opened answer over stored rows; the same table stands in for the other owner's."""
+    case = admitted(fund, asking(fund, group_by=["age_band"]))
+    drawn = prepared(case, tmp_path / "run")["noise"]
+    files = [{noised.NOISE_FILE: (tmp_path / "run" / noised.NOISE_FILE).read_text()}] * 2
+    stored = fund.config.datasets / "housing_fund" / "1"
+    parameters = case.request["parameters"]
+
+    found = PreparedJob(tmp_path, "joint_statistics", parameters, [stored, stored], files=files).result()
+
+    # Twenty persons from 1,000.50 to 1,019.50, in turn two of each age band.
+    for place, band in enumerate(("20-29", "30-39")):
+        wages = [1000 + n + Fraction(1, 2) for n in range(20) if n // 2 % 2 == place]
+        count = 2 * (len(wages) + drawn[0][place])
+        cell = next(item for item in found["cells"] if item["group"]["age_band"] == band)
+        if count < 10:
+            assert cell["withheld"]
+        else:
+            assert cell["count"] == count
+            assert Fraction(cell["sum"]) == 2 * (sum(wages) + Fraction(drawn[1][place], 100))
 
 
 def test_the_stored_noise_is_sealed_and_never_drawn_a_second_time(fund, tmp_path):
