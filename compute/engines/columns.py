@@ -100,8 +100,11 @@ class Stored:
 
 
 def is_stored(directory: Path) -> bool:
-    """Whether a version has column files; without, it is a `data.csv` of the old form."""
-    return not (directory / "data.csv").exists()
+    """Whether a version's description says that it has column files; if not, it is a `data.csv` of the old form.
+
+    A description is only worth what it was checked against: a run asks `pin`, with the commitment of its job.
+    """
+    return "storage" in json.loads((directory / SCHEMA_FILE).read_bytes())
 
 
 def load(directory: Path, *, commitment: str | None = None) -> Stored:

@@ -58,7 +58,8 @@ def write_job(
     Args:
         addresses, certificates: by rank, this party's own included; certificates as PEM text.
         private_key: PEM of the key that belongs to this party's certificate.
-        dataset: directory of the verified dataset version (`data.csv`, `schema.json`); None without data.
+        dataset: directory of the verified dataset version, or its `data.csv` if it is of the old form; None without
+            data.
         min_group: the k this node insists on; the job's own is kept when larger.
         state: directory that the engine keeps from run to run; None for engines that keep nothing.
     """

@@ -155,11 +155,13 @@ def _context(work_dir: Path, spec: Mapping[str, Any], *, deadline: float, progre
 
 def _pinned(dataset: Path, work_dir: Path, spec: Mapping[str, Any]) -> Path:
     """The run's own view of its rows: from here on every chunk is the one that the job's commitment speaks of."""
-    if not columns.is_stored(dataset):
-        return dataset  # of the old form, which the node has checked
     party = spec["job"]["parties"][spec["rank"]]
     own = spec["request"]["parameters"].get("input", {}) if party.get("role") == "requester" else {}
     commitment = party.get("dataset_commitment") or own.get("commitment")
+    if dataset.is_file():
+        return dataset.parent  # the node says that it is of the old form, and has checked it
+    if commitment is None and not columns.is_stored(dataset):
+        return dataset
     try:
         return columns.pin(dataset, work_dir / "dataset", commitment=commitment)
     except columns.Damaged:

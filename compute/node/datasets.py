@@ -4,11 +4,13 @@ A version lies in `datasets/<name>/<version>/` as column files (`compute/engines
 stands in the store; a directory without a row is the rest of an interrupted add and is swept away.
 """
 
+import fcntl
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,20 @@ def add(
             zh="数据集名只用小写字母、数字和下划线。",
         )
     schema = schemas.load(schema_path)
+    with _alone(root):
+        return _add(source, name=name, schema=schema, root=root, store=store, salt=salt, progress=progress or _silent)
+
+
+def _add(
+    source: Source | Path,
+    *,
+    name: str,
+    schema: schemas.Schema,
+    root: Path,
+    store: Store,
+    salt: Callable[[int], bytes],
+    progress: Progress,
+) -> dict[str, Any]:
     sweep(root, store=store)
     incoming = root / f".incoming-{secrets.token_hex(8)}"
     incoming.mkdir(mode=0o700, parents=True)
@@ -62,7 +78,7 @@ def add(
         source = DelimitedFile(source) if isinstance(source, Path) else source
         writer = Writer(incoming, [column.describe() for column in schema.columns], salt=salt(32))
         try:
-            _read(source, schema, writer, incoming, progress=progress or _silent)
+            _read(source, schema, writer, incoming, progress=progress)
             return _keep(writer, incoming, name=name, schema=schema, root=root, store=store)
         finally:
             writer.close()
@@ -194,6 +210,24 @@ def _damaged() -> DatasetInvalid:
         "The stored dataset is not the one that was committed to; restore it or add it again as a new version.",
         zh="所存数据集与其承诺值不符；请恢复原件，或作为新版本重新加入。",
     )
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """One add at a time: each sweeps away what lies unfinished, and the other's would."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise DatasetInvalid(
+            "BUSY",
+            "Another dataset is being added to this node; wait until it is done.",
+            zh="本节点正在加入另一份数据集；请等其完成。",
+        ) from None
+    finally:
+        os.close(descriptor)
 
 
 def _silent(done: int, total: int) -> None:

@@ -15,7 +15,8 @@ class EngineJob:
     """All an engine may know of one run.
 
     Args:
-        dataset: directory of the verified dataset version; None for a compute party.
+        dataset: directory of the verified dataset version, or its file if it is of the old form; None for a compute
+            party.
         offers: the signed link offers of all parties, by rank.
         addresses: where each party answers, by rank, as pre-flight found it; the own ones to listen at.
         certificate, private_key: this node's one-job link identity.

@@ -17,6 +17,7 @@ from compute.node import tables
 from ledger.proofs import canonical, merkle
 
 COMMITMENT_TYPE = "hengshu/dataset-commitment/v1"
+DATA_FILE = "data.csv"
 
 
 def commitment(directory: Path) -> tuple[str, int]:
@@ -31,7 +32,7 @@ def commitment(directory: Path) -> tuple[str, int]:
     names = [column["name"] for column in schema["columns"]]
     secret = bytes.fromhex(salts["salt"])
     hashes = [column_hash(secret, column) for column in names]
-    with (directory / "data.csv").open("rb") as file:
+    with (directory / DATA_FILE).open("rb") as file:
         count = _hash_rows(file, hashes, names)
     if count != described["rows"]:
         raise ValueError("another number of rows")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.engines import launcher
-from compute.node import admission, datasets, linking, links, noises, preflight, reports, verdicts
+from compute.node import admission, datasets, linking, links, noises, preflight, reports, rowfiles, verdicts
 from compute.node.engine import EngineJob, EngineRun
 from compute.node.errors import DatasetInvalid, ExchangeRefused, ExchangeUnavailable
 from compute.node.store import JobState
@@ -230,7 +230,10 @@ def _compute(
 
 
 def _open_dataset(run: Run) -> Path | None:
-    """Step 7: the stored files are exactly those that the contract's commitment speaks of."""
+    """Step 7: the stored files are exactly those that the contract's commitment speaks of.
+
+    The version's directory; for a version of the old form its file, so that the engine takes no other version for one.
+    """
     description = run.admitted.dataset
     if description is None:
         return None
@@ -243,7 +246,7 @@ def _open_dataset(run: Run) -> Path | None:
         )
     except DatasetInvalid as error:
         raise Refused("COMMITMENT_MISMATCH") from error
-    return directory
+    return directory if description.get("storage") else directory / rowfiles.DATA_FILE
 
 
 def _wait_for_all(run: Run) -> None:

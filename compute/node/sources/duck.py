@@ -1,7 +1,7 @@
 """Parquet files and DuckDB databases, both read by an embedded DuckDB that can do nothing else.
 
 Its configuration is locked before the owner's file is looked at: it may read this one file, load no extension, write
-nothing, and take a quarter of a gigabyte. A view in a hostile database file that reads another file is refused.
+nothing, and take a gigabyte at most. A view in a hostile database file that reads another file is refused.
 """
 
 from abc import abstractmethod
@@ -18,7 +18,7 @@ from compute.node.sources.delimited import no_file
 if TYPE_CHECKING:
     import duckdb
 
-MEMORY = "256MB"
+MEMORY = "1GB"
 _BATCH_ROWS = 2048  # one vector of DuckDB's
 _SETTINGS: Mapping[str, str] = {
     "autoinstall_known_extensions": "false",
@@ -34,7 +34,7 @@ class _Duck(Source):
     """What both have in common: a relation, its types, and rows in its order."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = path.absolute()
         self._done = 0
         self._total = 0
 

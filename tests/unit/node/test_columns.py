@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compute.engines import columns, loading
+from compute.engines import columns, loading, worker
 from compute.engines.errors import EngineRefused
 from compute.node import datasets, rowfiles, schemas
 from compute.node.cells import Checker
@@ -380,3 +381,49 @@ def test_engines_run_on_column_files_and_refuse_rows_that_their_job_does_not_nam
     assert runs[1].code() == "COMMITMENT"  # its rows are not those that the job names
     assert runs[0].code() == "PEER_LOST"
     assert not (tmp_path / "named" / "party0" / "part.json").exists()
+
+
+def test_a_version_with_column_files_is_not_read_as_one_of_the_old_form(
+    make: Make, tmp_path: Path, schema: schemas.Schema
+) -> None:
+    """Downgrade: other rows as `data.csv`, with a description to match, put in place after the node's check."""
+    directory, description = make("people")
+    old, _ = old_form(tmp_path, schema)
+    (directory / columns.SCHEMA_FILE).unlink()
+    for name in ("data.csv", "schema.json"):
+        shutil.copy(old / name, directory / name)
+    spec = {
+        "job": {"parties": [{"rank": 0, "role": "data", "dataset_commitment": description["commitment"]}]},
+        "request": {"parameters": {}},
+        "rank": 0,
+    }
+
+    with pytest.raises(EngineRefused) as refused:
+        worker._pinned(directory, tmp_path, spec)
+
+    assert refused.value.code == "COMMITMENT"
+    assert worker._pinned(old / "data.csv", tmp_path, spec) == old  # where the node itself says so
+    assert read(directory) == read(old)  # the guard off: by its path, the other rows are read
+
+
+def test_one_add_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in.csv").write_text("\n".join([",".join(NAMES), *(",".join(row) for row in ROWS)]) + "\n")
+    (tmp_path / "in.toml").write_text(SCHEMA)
+    store = Store(tmp_path / "node.sqlite3", clock=lambda: NOW)
+    root = tmp_path / "datasets"
+
+    def add() -> dict[str, Any]:
+        path, schema_path = tmp_path / "in.csv", tmp_path / "in.toml"
+        return datasets.add(path, name="people", schema_path=schema_path, root=root, store=store)
+
+    with datasets._alone(root):
+        with pytest.raises(DatasetInvalid) as refused:
+            add()
+        assert refused.value.reason == "BUSY"
+        incoming = root / ".incoming-of-the-first"
+        incoming.mkdir()
+        monkeypatch.setattr(datasets, "_alone", lambda root: nullcontext())  # the guard off
+        add()
+        assert not incoming.exists()  # the second has swept away what the first was writing
+    monkeypatch.undo()
+    assert add()["version"] == 2
