@@ -29,11 +29,6 @@ _CURRENCY = "¥￥元"
 _WIDE = Context(prec=90)  # beyond every number that _NUMBER lets in
 
 
-def identifier(text: str) -> str:
-    """One person's identifier as it is compared: NFKC, letter case folded, no space and nothing invisible."""
-    return "".join(_visible(text).casefold().split())
-
-
 def value(text: str, kind: str) -> str:
     """One value of a field as it is compared; the same canonical text for equal facts, empty for an empty cell.
 

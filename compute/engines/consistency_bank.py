@@ -7,6 +7,7 @@ from compute.engines import (
     answers,
     consistency,
     consistency_link,
+    greeting,
     keeping,
     keyed_comparison,
     link,
@@ -29,7 +30,7 @@ def run(context: StageContext) -> bytes:
     fields = [field["theirs"] for field in wanted["fields"]]
     blinds = _blinds(context)
     with link.connect(context) as mesh:
-        consistency_link.check_job(context, mesh)
+        greeting.check_jobs(context, mesh)
         context.progress("ask", 10)
         missing = (wanted["rows"] - len(rows)) * (1 + len(fields))
         filling = [ristretto.multiply_base(ristretto.random_scalar()) for _ in range(missing)]

@@ -1,20 +1,12 @@
-"""Messages of a consistency check: the job, and long lists of points or tags in frames."""
+"""Messages of a consistency check: long lists of points or tags in frames."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from compute.engines import link
-from compute.engines.base import StageContext
 from compute.engines.errors import EngineRefused
 
 _FRAME_ITEMS = 250_000  # 8 MB of points
-
-
-def check_job(context: StageContext, mesh: link.Mesh) -> None:
-    """Both sides run the same job; EngineRefused JOB_DIFFERS."""
-    own = context.job_digest.encode()
-    if any(found != own for found in mesh.broadcast(own).values()):
-        raise EngineRefused("JOB_DIFFERS", "The other side runs another job; the exchange dispatches it again.")
 
 
 def send(mesh: link.Mesh, peer: int, items: Iterable[bytes]) -> None:

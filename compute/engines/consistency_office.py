@@ -4,7 +4,17 @@ import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from compute.engines import answers, consistency_link, guesses, keeping, keyed_comparison, link, loading, ristretto
+from compute.engines import (
+    answers,
+    consistency_link,
+    greeting,
+    guesses,
+    keeping,
+    keyed_comparison,
+    link,
+    loading,
+    ristretto,
+)
 from compute.engines.base import StageContext
 from compute.engines.consistency import BANK
 from compute.engines.errors import EngineRefused
@@ -23,7 +33,7 @@ def run(context: StageContext) -> bytes:
     meta = loading.load_meta(directory)
     key = ristretto.random_scalar()
     with link.connect(context) as mesh:
-        consistency_link.check_job(context, mesh)
+        greeting.check_jobs(context, mesh)
         context.progress("ask", 10)
         count = wanted["rows"] * (1 + len(fields))
         asked = list(consistency_link.receive(mesh, BANK, count=count, size=ristretto.SIZE))

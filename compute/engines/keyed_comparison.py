@@ -25,7 +25,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from compute.engines import canonical_fields, cores, ristretto
+from compute.engines import canonical_fields, cores, identifiers, ristretto
 
 SAME, DIFFERENT, ABSENT = 0, 1, 2
 TAG = 16
@@ -60,7 +60,7 @@ class Tags:
 def canonical_row(cells: Sequence[str], kinds: Sequence[str]) -> Row:
     """A row out of its cells, identifier first."""
     values = (canonical_fields.value(cell, kind) for cell, kind in zip(cells[1:], kinds, strict=True))
-    return Row(canonical_fields.identifier(cells[0]), tuple(values))
+    return Row(identifiers.canonical(cells[0]), tuple(values))
 
 
 def ask(rows: Iterable[Row], fields: Sequence[str], blinds: Blinds) -> Iterator[bytes]:

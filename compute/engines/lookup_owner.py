@@ -7,7 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compute.engines import canonical_fields, encrypted_table, keeping, link, loading, lookup_papers, oprf, ristretto
+from compute.engines import (
+    answers,
+    encrypted_table,
+    greeting,
+    identifiers,
+    keeping,
+    link,
+    loading,
+    lookup_papers,
+    oprf,
+    ristretto,
+)
 from compute.engines.base import StageContext
 from compute.engines.encrypted_table import Record
 from compute.engines.errors import EngineRefused
@@ -20,11 +31,8 @@ _NO_BYTES = b""
 
 def run(context: StageContext) -> bytes:
     """One run of the owner's node; its part holds nothing."""
-    from compute.engines import answers
-
     with link.connect(context) as mesh:
-        if exchange(mesh, REQUESTER, context.job_digest.encode()) != context.job_digest.encode():
-            raise EngineRefused("JOB_DIFFERS", "The requester runs another job; the exchange dispatches it again.")
+        greeting.check_jobs(context, mesh)
         _check_releases(context, exchange(mesh, REQUESTER, _NO_BYTES))
         # From here on a key is used.
         name = lookup_papers.table_name(context.job, context.parameters)
@@ -43,7 +51,7 @@ def read_register(context: StageContext) -> dict[str, list[Record]]:
     names = [wanted["key"], *wanted["columns"]]
     found: dict[str, list[Record]] = {}
     for key, *cells in loading.records(directory, loading.load_meta(directory), names):
-        found.setdefault(canonical_fields.identifier(key), []).append(tuple(cells))
+        found.setdefault(identifiers.canonical(key), []).append(tuple(cells))
     return found
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from compute.engines import (
     answers,
-    canonical_fields,
     encrypted_table,
+    greeting,
+    identifiers,
     keeping,
     link,
     loading,
@@ -56,7 +57,7 @@ def run(context: StageContext) -> bytes:
     _check_persons(context, persons)
     releases = lookup_papers.read_releases(context)
     with link.connect(context) as mesh:
-        _check_job(context, mesh)
+        greeting.check_jobs(context, mesh)
         exchange(mesh, OWNER, json.dumps(releases).encode())
         table = _take_table(context, mesh)
         context.progress("query", 60)
@@ -82,7 +83,7 @@ def read_questions(context: StageContext) -> list[Question]:
     meta = loading.load_meta(directory)
     names = [wanted["person"], *([wanted["declared"]] if wanted["declared"] else [])]
     return [
-        Question(canonical_fields.identifier(row[0]), int(row[1]) if len(row) > 1 else None)
+        Question(identifiers.canonical(row[0]), int(row[1]) if len(row) > 1 else None)
         for row in loading.records(directory, meta, names)
     ]
 
@@ -117,14 +118,9 @@ def _check_persons(context: StageContext, persons: Sequence[str]) -> None:
     """Everybody is approved and there are not too many; nothing has left this node yet."""
     if len(persons) > context.parameters["subjects"]:
         raise EngineRefused("BATCH_SIZE", "The table names more persons than subjects were requested.")
-    approved = {canonical_fields.identifier(person) for person in lookup_papers.read_approved(context)}
+    approved = {identifiers.canonical(person) for person in lookup_papers.read_approved(context)}
     if not approved.issuperset(persons):
         raise EngineRefused("TARGET_NOT_APPROVED", "The table names somebody who is not on the approved list.")
-
-
-def _check_job(context: StageContext, mesh: link.Mesh) -> None:
-    if exchange(mesh, OWNER, context.job_digest.encode()) != context.job_digest.encode():
-        raise EngineRefused("JOB_DIFFERS", "The register's owner runs another job; the exchange dispatches it again.")
 
 
 def _take_table(context: StageContext, mesh: link.Mesh) -> Table:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compute.engines import canonical_fields, lookup_papers
+from compute.engines import identifiers, lookup_papers
 from compute.protocol import documents, keyfiles, letters, operations, shapes
 from compute.protocol.shapes import DocumentInvalid, refuse
 from exchange.kernel.errors import DomainError
@@ -45,7 +45,7 @@ def sign_list(args: argparse.Namespace) -> None:
     letter = _read(args.letter)
     letters.LETTER(letter, "letter")
     letters.check_letter(letter)
-    persons = {canonical_fields.identifier(line) for line in args.persons.read_text(encoding="utf-8").splitlines()}
+    persons = {identifiers.canonical(line) for line in args.persons.read_text(encoding="utf-8").splitlines()}
     document = _signed(letters.approved_list(letter, persons - {""}), args.key)
     _write(args.out, document)
     print(statements.digest(document))

@@ -1,6 +1,5 @@
 """Jobs in which the buyer's own node takes part: text tables, kept state, and the papers of a private look-up."""
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,40 +9,48 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from compute.engines import launcher, lookup_papers
+from compute.engines import columns, launcher, lookup_papers
+from compute.node.storing import Writer
 from compute.protocol import letters, shapes
 from ledger.proofs import multibase, statements
 from tests.factories.engines import Job
 
 
 def write_text_table(
-    path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]], *, integers: Mapping[str, tuple[int, int]] = {}
+    path: Path,
+    names: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    integers: Mapping[str, tuple[int, int]] | None = None,
 ) -> Path:
-    """A stored version of text columns, and integer columns with their bounds; no identifier is declared."""
-    rows = [list(row) for row in rows]
-    path.mkdir(parents=True)
-    with (path / "data.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-    described = [
-        {"name": name, "type": "integer", "scale": 0, "min": integers[name][0], "max": integers[name][1]}
-        if name in integers
+    """A stored version of text columns, and integer columns with their bounds; no identifier is declared.
+
+    The same rows have the same commitment, because the salt is always the same.
+    """
+    bounds = integers or {}
+    described: list[dict[str, Any]] = [
+        {"name": name, "type": "integer", "scale": 0, "min": bounds[name][0], "max": bounds[name][1]}
+        if name in bounds
         else {"name": name, "type": "text"}
-        for name in columns
+        for name in names
     ]
-    schema = {
-        "type": "hengshu/dataset-schema/v1",
-        "name": path.name,
-        "version": 1,
-        "rows": len(rows),
-        "id": None,
-        "block_dimensions": [],
-        "min_group": 10,
-        "columns": described,
-        "commitment": "0" * 64,
-    }
-    (path / "schema.json").write_text(json.dumps(schema, ensure_ascii=False), encoding="utf-8")
+    path.mkdir(parents=True)
+    writer = Writer(path, described, salt=b"s" * 32)
+    for row in rows:
+        writer.add(row)
+    writer.finish(
+        {
+            "type": "hengshu/dataset-schema/v1",
+            "storage": columns.STORAGE,
+            "name": path.name,
+            "version": 1,
+            "rows": writer.count,
+            "id": None,
+            "block_dimensions": [],
+            "min_group": 10,
+            "columns": described,
+        }
+    )
     return path
 
 
@@ -52,7 +59,6 @@ class RequesterJob(Job):
     """A requester and one data party; each keeps its engine's state in a directory that outlives the job."""
 
     states: list[Path] = field(default_factory=list)
-    commitments: tuple[str, str] = ("a" * 64, "b" * 64)
     name: str = "run"
 
     def __post_init__(self) -> None:
@@ -65,8 +71,12 @@ class RequesterJob(Job):
     def job(self) -> dict[str, Any]:
         """The job document, as far as engines read it."""
         parties = [
-            {"rank": rank, "role": role, "dataset_commitment": self.commitments[rank]}
-            for rank, role in enumerate(("requester", "data"))
+            {
+                "rank": rank,
+                "role": role,
+                "dataset_commitment": json.loads((path / "schema.json").read_bytes())["commitment"],
+            }
+            for rank, (role, path) in enumerate(zip(("requester", "data"), filter(None, self.datasets), strict=True))
         ]
         return {**super().job, "parties": parties, "note": self.name}
 

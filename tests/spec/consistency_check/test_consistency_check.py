@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from compute.engines import canonical_fields
+from compute.engines import canonical_fields, identifiers
 from compute.protocol.operations import consistency_check
 from tests.factories.registers import resident_id
 from tests.factories.requester_jobs import RequesterJob, write_text_table
@@ -46,12 +46,12 @@ def _tables(rows: int) -> tuple[Table, Table]:
 
 
 def _oracle(bank: Table, office: Table) -> list[dict[str, Any]]:
-    held = {canonical_fields.identifier(row[0]): row[1:] for row in office}
+    held = {identifiers.canonical(row[0]): row[1:] for row in office}
     found = []
     for number, field in enumerate(FIELDS):
         verdicts: dict[str, list[int]] = {"same": [], "different": [], "absent": []}
         for row, cells in enumerate(bank, start=1):
-            other = held.get(canonical_fields.identifier(cells[0]), ["", ""])[number]
+            other = held.get(identifiers.canonical(cells[0]), ["", ""])[number]
             one, two = (canonical_fields.value(text, field["kind"]) for text in (cells[number + 1], other))
             verdicts["absent" if not two else "same" if one == two else "different"].append(row)
         counts = {word: len(rows) for word, rows in verdicts.items()}

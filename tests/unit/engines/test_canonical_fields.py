@@ -57,15 +57,5 @@ def test_no_value_is_an_error_and_canonical_stays_canonical(kind: str, text: str
     assert (found == "") == (text == "")
 
 
-def test_identifiers_fold_what_looks_alike() -> None:
-    alike = [
-        "11010519491231002X",
-        "11010519491231002x",
-        "１１０１０５１９４９１２３１００２Ｘ",
-        " 110105 19491231 002X\u200b",
-    ]
-    assert {canonical_fields.identifier(text) for text in alike} == {"11010519491231002x"}
-
-
 def test_the_operation_knows_the_same_kinds() -> None:
     assert tuple(canonical_fields.KINDS) == consistency_check.KINDS
