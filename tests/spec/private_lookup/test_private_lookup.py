@@ -1,6 +1,10 @@
 """private_lookup: two real processes against a plain search, and what each refuses (A1, A4 to A6, A8, A9)."""
 
+import contextlib
 import json
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -193,6 +197,63 @@ def test_another_key_for_the_same_data_version_is_refused(tmp_path: Path, world:
         job = _job(tmp_path / str(number), world, world.batch(1)[:1], officers, subjects=2, states=list(states))
         expected = ["JOB_DIFFERS", "PEER_LOST"] if owner == "state2" else ["", ""]
         assert job.codes() == expected
+
+
+_STAY = """
+import sys, time
+from pathlib import Path
+from compute.engines import lookup_requester, worker
+import json
+directory = Path(sys.argv[1])
+spec = json.loads((directory / "job.json").read_bytes())
+context = worker._context(directory, spec, deadline=time.monotonic() + 30, progress=lambda *_: None)
+part = lookup_requester.run(context)
+sys.stdout.write("done\\n")
+sys.stdout.flush()
+sys.stdin.read()
+"""
+
+
+def test_the_requester_s_memory_holds_nobody_who_was_not_asked_for(
+    tmp_path: Path, world: Scenario, officers: Officers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A4: its whole memory at the end of the run, with the table in it, against every unit of the register."""
+    batch = world.batch(1)
+    job = _job(tmp_path, world, batch, officers, subjects=45)
+    owner = job.start(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(launcher, "start", lambda work_dir, deadline_seconds: None)
+        job.start(0)
+    command = [sys.executable, "-c", _STAY, str(tmp_path / "party0")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as requester:
+        assert requester.stdout is not None
+        assert requester.stdout.readline() == "done\n"
+        memory = _memory(requester.pid)
+        requester.communicate("")
+    owner.wait()
+    asked = {item.person for item in batch}
+    units = {
+        is_asked: {row[1] for row in world.register if (row[0] in asked) == is_asked} for is_asked in (True, False)
+    }
+    found = set(re.findall(rb"99[0-9]{10}GB[0-9]{5}F[0-9]{8}", memory))
+    assert {unit.encode() for unit in units[True]} <= found  # the look is a real one
+    assert len(units[False]) > 600
+    assert not {unit.encode() for unit in units[False]} & found
+
+
+def _memory(pid: int) -> bytes:
+    """All that a process may write to, as it stands."""
+    found = []
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as file:
+        for line in lines:
+            place, rights, *_ = line.split()
+            first, last = (int(number, 16) for number in place.split("-"))
+            if rights.startswith("rw"):
+                file.seek(first)
+                with contextlib.suppress(OSError):  # some kernel pages cannot be read
+                    found.append(file.read(last - first))
+    return b"".join(found)
 
 
 def _has_used_a_key(job: RequesterJob) -> bool:
