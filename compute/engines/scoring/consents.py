@@ -14,6 +14,7 @@ beside the dataset, in the node's kept directory, one id a line (`id` or `id,spo
 without a new version of the dataset.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -71,3 +72,13 @@ def withdrawn(kept: Path | None) -> Mapping[str, frozenset[str]]:
             identifier, _, scope = line.partition(",")
             found[SPOUSE if scope.strip() == "spouse" else ""].add(identifiers.canonical(identifier))
     return {scope: frozenset(ids) for scope, ids in found.items()}
+
+
+def withdraw(kept: Path, identifier: str, *, scope: str = "") -> None:
+    """Note that a person withdrew, or that the person's spouse did; it counts from the next run on."""
+    kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+    line = identifiers.canonical(identifier) + (",spouse" if scope == SPOUSE else "")
+    with os.fdopen(os.open(kept / WITHDRAWALS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())

@@ -77,6 +77,11 @@ class CreditScoring(Engine):
             ),
             Learned("exchange", "只见到密封的份额与其大小。", "Only sealed shares and their size."),
         ),
+        cost_zh="各方行数之和的排序两遍，加上每个申请人每个特征的比较；两核机器（四方共用且繁忙）上，"
+        "十万申请人对三个各十万人的机构约五分半钟、每方2GB。",
+        cost_en="Two sorts of all parties' rows, then comparisons for each applicant and feature; 100,000 applicants "
+        "against three agencies of 100,000 took five and a half minutes and 2 GB a party on a busy two-core machine "
+        "shared by all.",
     )
 
     def check(self, parameters: Mapping[str, Any], metas: Mapping[int, DatasetMeta], *, min_group: int) -> None:
@@ -280,7 +285,18 @@ def _kept_model(context: StageContext) -> kept.SharedModel | None:
     named = context.parameters["model"]
     if named["kind"] != cards.TRAINED:
         return None
-    return kept.read(kept.directory(context), named["version"], expected=named["commitment"], rank=context.rank)
+    found = kept.read(kept.directory(context), named["version"], expected=named["commitment"], rank=context.rank)
+    check_model(found, context)
+    return found
+
+
+def check_model(model: kept.SharedModel, context: StageContext) -> None:
+    """A trained model is used by the parties that have it, in their places, over the columns that it was trained on."""
+    ranks = range(1 + len(context.parameters["features"]))
+    columns = tuple(tuple(columns_of(context.parameters, rank)) for rank in ranks)
+    organizations = tuple(party["organization"] for party in context.job["parties"])
+    if model.features != columns or model.organizations != organizations:
+        raise greeting.differs("The model was trained by other parties or over other columns; name them as they were.")
 
 
 def _check_card(card: cards.Card, context: StageContext) -> None:

@@ -22,7 +22,7 @@ from ledger.proofs import canonical
 
 MODEL_TYPE = "hengshu/shared-model/v1"
 _FOLDER = "models"
-_COMMON = "scoring-models"  # of the two engines of this package
+COMMON = "scoring-models"  # of the two engines of this package, beside their own directories
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class SharedModel:
 
 def directory(context: StageContext) -> Path | None:
     """Where this node keeps models, cards and withdrawals; None where nothing is kept."""
-    return None if context.state is None else context.state.parent / _COMMON
+    return None if context.state is None else context.state.parent / COMMON
 
 
 def commitment(version: str, *, organizations: Sequence[str], features: Sequence[Sequence[str]]) -> str:

@@ -93,6 +93,9 @@ class ModelTraining(Engine):
             ),
             Learned("exchange", "只见到密封的份额与其大小。", "Only sealed shares and their size."),
         ),
+        cost_zh="隐匿连接之外，每步的开销与批量成正比；两核机器（四方共用且繁忙）上，三万人、23列、5轮约两分一刻钟。",
+        cost_en="Beside the hidden join, every step costs as its batch; 30,000 persons, 23 columns and five epochs "
+        "took two and a quarter minutes on a busy two-core machine shared by all.",
     )
 
     def check(self, parameters: Mapping[str, Any], metas: Mapping[int, DatasetMeta], *, min_group: int) -> None:
