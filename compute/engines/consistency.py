@@ -61,6 +61,8 @@ class KeyedConsistency(Engine):
         "that does not is still bounded by the number of rows and the contract's quota.",
         precision_zh="精确：先按统一格式表规范化（全角、末尾零、日期写法），再比较是否相同。",
         precision_en="Exact, once both sides have brought values into one form (full-width digits, zeros, dates).",
+        cost_zh="三个字段时，每行双方合计约 0.9 毫秒处理器时间、约 0.4 KB。",
+        cost_en="With three fields, 0.9 ms of processor time and some 0.4 KB a row, both sides together.",
         learned=(
             Learned(
                 "data_party",

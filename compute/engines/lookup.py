@@ -59,6 +59,9 @@ class OprfLookup(Engine):
         "number and two officers' releases are enforced by the owner's.",
         precision_zh="精确：返回登记簿中该人的全部记录，或“无记录”。",
         precision_en="Exact: all records of the person in the register, or “no record”.",
+        cost_zh="每人约 0.4 毫秒处理器时间、往返 64 字节；每个数据版本制表一次：百万人约 80 秒处理器时间、214 MB。",
+        cost_en="0.4 ms of processor time and 64 bytes a person; the table, once for each data version, 80 s of "
+        "processor time and 214 MB for a million persons.",
         learned=(
             Learned(
                 "data_party",
