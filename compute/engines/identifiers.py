@@ -4,9 +4,8 @@ Canonical is the form under which a node refuses duplicates when a dataset is ad
 letter case folded, spaces and invisible characters gone. So x and X are one check letter, a full-width digit is the
 digit, and no table holds two identifiers that become one.
 
-Keyed is BLAKE2b with the job's key (RFC 7693), 16 bytes: two of n identifiers meet by chance with probability below
-n^2 / 2^129, which is 2^-76 for 10^8. Keyed BLAKE2b costs a fifth of HMAC-SHA256 per identifier here, because the state
-after the key is copied instead of computed again.
+Keyed is BLAKE2b with the job's key (RFC 7693), 16 bytes. Keyed BLAKE2b costs a fifth of HMAC-SHA256 per identifier
+here, because the state after the key is copied instead of computed again.
 """
 
 import hashlib

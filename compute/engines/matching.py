@@ -84,8 +84,8 @@ class Matching(Engine):
         "由合约、数据承诺与次数额度约束。",
         assumption_en="The parties follow the protocol. The receiver's node applies k. A party that cheats may add "
         "persons to its own table to probe the other; contract, dataset commitment and quota bound that.",
-        precision_zh="精确计数；两个不同标识被误认为相同的概率低于 n²/2^129。",
-        precision_en="Exact; two different ids are taken for one with probability below n²/2^129.",
+        precision_zh="精确计数；两个不同标识被误认为相同的概率低于 n²/2^97。",
+        precision_en="Exact; two different ids are taken for one with probability below n²/2^97.",
         learned=(
             Learned(
                 "data_party",
