@@ -37,7 +37,8 @@ class Greeting:
 
     Args:
         clock: Unix seconds. columns: kind of each column that the request names and this party has.
-        rows: the row-count band, a power of two; 0 without data. program: SHA-256 of what it is about to compute.
+        rows: the row-count band, a power of two; 0 without data, and for a noised answer.
+        program: SHA-256 of what it is about to compute.
     """
 
     job: str
@@ -107,7 +108,8 @@ def greeting(
         rank=rank,
         clock=int(clock),
         columns=columns,
-        rows=0 if dataset is None else metadata.magnitude(int(dataset["rows"])),
+        # A noised answer hides whether one row more is there, and so does everything that is told around it.
+        rows=0 if dataset is None or "privacy" in request["parameters"] else metadata.magnitude(int(dataset["rows"])),
         program=program_digest(job, request),
     )
 
@@ -143,7 +145,7 @@ def check_here(
         except EngineRefused as refused:
             raise Refused(refused.failure_code) from refused
         band = meta.magnitude
-        if _is_grouped(request["parameters"]) and band < min_group:
+        if _is_grouped(request["parameters"]) and "privacy" not in request["parameters"] and band < min_group:
             raise Refused("PARAMETERS_OUT_OF_TERMS")  # by its band alone, no group of it can ever be released
     check_memory(engine, request["parameters"], rows=[band] * len(job["parties"]), memory_mb=memory_mb)
     check_disk(work, rows=band)

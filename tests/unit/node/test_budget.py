@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from compute.engines.privacy import noised
-from compute.node import admission, budget, noises, verdicts
+from compute.node import admission, budget, noises, preflight, verdicts
 from compute.node import config as configuration
 from compute.node.budget import Limits, Spending
 from compute.node.errors import ConfigInvalid
@@ -349,6 +349,20 @@ def test_the_reports_gate_says_mechanism_and_budget_and_keeps_its_shape(fund):
         "left": "0.9",
     }
     layouts.SHAPES[layouts.EXECUTION_REPORT]["gate"](member, "gate")
+
+
+def test_pre_flight_tells_peers_of_a_noised_query_nothing_that_depends_on_a_row(fund):
+    told = []
+    for rows in (8, 9):  # two bands
+        case = admitted(fund, asking(fund, min_group=10 + rows))
+        described = {**case.dataset, "rows": rows}
+        arguments = {"job": case.job, "digest": "d" * 64, "rank": 0, "dataset": described, "clock": 0.0}
+        request = {**case.request, "parameters": {**case.request["parameters"], "min_group": 10}}
+        told.append(preflight.greeting(request=request, **arguments).rows)
+        exact = {**request, "parameters": {**cases.asking(fund)["parameters"]}}
+        told.append(preflight.greeting(request=exact, **arguments).rows)
+
+    assert told == [0, 8, 0, 16]
 
 
 def test_the_owner_sets_the_budget_in_decimals_and_not_in_floats(fund):
