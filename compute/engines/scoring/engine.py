@@ -109,8 +109,8 @@ class CreditScoring(Engine):
         features = sum(len(columns_of(parameters, rank)) for rank in range(PARTIES))
         compared = slots * features * (parameters["cuts"] + cards.REASONS)
         return Estimate(
-            seconds=12 + joined / 20_000 + compared / 150_000,
-            memory_mb=400 + joined // 300 + compared // 4_000,
+            seconds=12 + joined / 5_000 + compared / 40_000,
+            memory_mb=400 + joined // 1_000 + compared // 8_000,
             bytes_sent=1_600 * joined + 400 * compared,
         )
 

@@ -128,8 +128,8 @@ class ModelTraining(Engine):
         slots, joined = max(64, rows[REQUESTER]), sum(rows[1:]) + 3 * max(64, rows[REQUESTER])
         steps = parameters["epochs"] * max(1, slots // parameters["batch"])
         return Estimate(
-            seconds=12 + joined / 20_000 + steps * (0.03 + parameters["batch"] / 20_000),
-            memory_mb=500 + joined // 300,
+            seconds=12 + joined / 5_000 + steps * (0.1 + parameters["batch"] / 5_000),
+            memory_mb=400 + joined // 500,
             bytes_sent=1_600 * joined + steps * 4_000 * parameters["batch"],
         )
 
