@@ -70,6 +70,9 @@ class MatchedSum(Engine):
         "composite residuosity modulo 3072 bits, and the hash into the group as a random oracle.",
         precision_zh="精确：整数求和，均值与方差只在最后舍入一次（六位小数，四舍六入五成双）。",
         precision_en="Exact: integer sums; mean and variance are rounded once, to six places, half to even.",
+        cost_zh="数值方每千行约1.3秒处理器时间、发送0.8 MB；名单方每千行约0.2秒。",
+        cost_en="1.3 s of processor time and 0.8 MB sent for a thousand rows of the value owner, 0.2 s for a thousand "
+        "of the list owner.",
         learned=(
             Learned(
                 "data_party",

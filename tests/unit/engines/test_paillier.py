@@ -123,6 +123,37 @@ def test_a_key_has_the_form_that_short_exponents_ask_for():
     assert str(int(key.p)) not in repr(key)
 
 
+def test_the_base_of_short_noise_generates_all_of_jacobi_symbol_one():
+    key = owner()
+    root = next(one for one in range(2, 200) if gmpy2.jacobi(one, key.public.n) == -1)
+    base = key.public.base % key.public.n  # h^n modulo n
+
+    assert gmpy2.jacobi(base, key.public.n) == 1
+    assert gmpy2.jacobi(base, key.p) == gmpy2.jacobi(base, key.q) == -1  # no square: those are half of the group
+    order = (key.p - 1) * (key.q - 1) // 2
+    assert gmpy2.powmod(base, order, key.public.n) == 1
+    assert all(
+        gmpy2.powmod(base, order // factor, key.public.n) != 1 for factor in {*key.p_factors, *key.q_factors[1:]}
+    )
+    assert gmpy2.jacobi(gmpy2.powmod(root, key.public.n, key.public.n), key.public.n) == -1  # full noise has both
+
+
+def test_a_base_of_small_order_would_give_plaintexts_away():
+    """Why the base matters: with h of order 2, anybody squares the ciphertext and reads the plaintext."""
+    public = owner().public
+    weak = keys.PublicKey(public.n, public.n_square - 1)
+    attack = {
+        key: (gmpy2.powmod(vectors.encrypt([1234], noise.Short(key, small_for_tests=True))[0], 2, public.n_square) - 1)
+        // public.n
+        * gmpy2.invert(2, public.n)
+        % public.n
+        for key in (weak, public)
+    }
+
+    assert attack[weak] == 1234
+    assert attack[public] != 1234
+
+
 def test_short_keys_and_short_exponents_are_for_tests_only():
     with pytest.raises(ValueError, match="2048"):
         keys.generate(1024)
