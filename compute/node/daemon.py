@@ -183,6 +183,8 @@ class Daemon:
                     self._news.wait(OWED_SECONDS)
                     continue
                 task, computation = self._tasks.pop(0)
+            if task in self._offered:  # a poll from before its claim has listed it once more
+                continue
             try:
                 outcome = self.work_one(task, computation)
             except DomainError as error:

@@ -10,13 +10,27 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from tests.faults.verdicts import SCENARIOS, SISTERS, Broken, Case, Outcome, Scenario, Skip, Table
 
 PROGRESS = 30  # cases between two lines about how far it is
-TARGETS = {"ledger": ("crashes", "endpoints", "chains", "restores", "edits", "views", "outages")}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What faults may be asked for: where the scenarios are, and the module whose `world` makes a case's world."""
+
+    modules: tuple[str, ...]
+    world: str
+
+
+TARGETS = {
+    "ledger": Target(("crashes", "endpoints", "chains", "restores", "edits", "views", "outages"), "world"),
+    "compute": Target(("compute_processes", "compute_machines", "compute_forgeries"), "compute_world"),
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -76,7 +90,8 @@ def _part(options: argparse.Namespace, seeds: list[int]) -> int:
     from tests.faults.prepare import prepare
 
     prepare()
-    for module in TARGETS[options.target]:
+    target = TARGETS[options.target]
+    for module in target.modules:
         import_module(f"tests.faults.{module}")
     known = SISTERS if options.sisters else SCENARIOS
     wanted = [name for name in options.only.split(",") if name]
@@ -89,7 +104,7 @@ def _part(options: argparse.Namespace, seeds: list[int]) -> int:
     for number, (one, seed) in enumerate(cases[share::of]):
         if not number % PROGRESS:
             sys.stderr.write(f"process {share + 1} of {of}: {number} of {len(cases[share::of])} cases\n")
-        _say(json.dumps(run(one, seed).as_json()))
+        _say(json.dumps(run(one, seed, world=target.world).as_json()))
     return 0
 
 
@@ -98,13 +113,12 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def run(one: Scenario, seed: int) -> Case:
+def run(one: Scenario, seed: int, *, world: str) -> Case:
     """One case, from an empty world to its verdict."""
-    from tests.faults.world import world
-
+    fresh = import_module(f"tests.faults.{world}").world
     began = time.monotonic()
     try:
-        with world(one.name, seed) as here:
+        with fresh(one.name, seed) as here:
             verdict = one.run(here)
     except Broken as error:
         return Case(one.name, seed, Outcome.BROKEN, time.monotonic() - began, why=str(error))

@@ -1,4 +1,4 @@
-"""Named moments at which a worker can be stopped: a function of the ledger, and whether before or after it.
+"""Named moments at which a worker or a node can be stopped: a function, and whether before or after it.
 
 They are armed by wrapping the function inside a forked worker; the code that ships knows nothing of them.
 """
@@ -28,6 +28,10 @@ POINTS = {
     "anchor.persisted": Point("ledger.actions.anchoring:_persist", after=True),  # saved, not sent
     "anchor.before_send": Point("ledger.backends.evm:EVMBackend.send", after=False),  # saved, by whomever; about to go
     "anchor.sent": Point("ledger.backends.evm:EVMBackend.send", after=True),  # sent, not noted
+    "node.engine_started": Point("compute.node.launching:WorkerLauncher.start", after=True),
+    "node.before_seal": Point("compute.protocol.sealing:seal", after=False),  # the part is there, in the clear
+    "node.sealed": Point("compute.protocol.sealing:seal", after=True),  # nothing is written of it
+    "node.finished": Point("compute.node.store:Store.finish", after=True),  # committed, not sent
 }
 
 

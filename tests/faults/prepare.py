@@ -22,10 +22,14 @@ def prepare() -> None:
     connections.close_all()
     logging.disable(logging.CRITICAL)  # alarms are what is being provoked
 
+    from compute import schedule as compute_schedule
+    from compute.actions import authorizations, node_tasks
     from ledger import schedule
     from ledger.actions import deployments
 
     schedule.seal_later = _nobody_waits  # scenarios seal when it is time
+    compute_schedule.advance_later = _nobody_waits  # and a case of compute has a beat of its own
+    authorizations.DELIVERY_SECONDS = node_tasks.DELIVERY_SECONDS = 2  # so that a deadline may pass in a case
     deployments._pause = lambda: time.sleep(0.02)  # anvil mines a moment after it has taken a transaction
 
 
