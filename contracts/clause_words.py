@@ -136,6 +136,7 @@ VALUES: Mapping[str, Pair] = {
     "consistency_check/v1": ("一致性核对报告 v1", "Consistency report v1"),
     "credit_scores/v1": ("信用评分 v1", "Credit scores v1"),
     "matching/v1": ("匹配结果 v1", "Matching result v1"),
+    "membership/v1": ("名单核验结果 v1", "Membership result v1"),
     "private_lookup/v1": ("密查结果 v1", "Private look-up result v1"),
     "trained_model/v1": ("训练所得模型的说明 v1", "Description of a trained model v1"),
     "sealed_result": ("密封结果", "Sealed result"),

@@ -16,6 +16,7 @@ _ENGINES: Mapping[str, tuple[str, str]] = {
     "cheetah_aligned/1": ("compute.engines.two_party", "TwoPartyStatistics"),
     "ddh_paillier_sum/1": ("compute.engines.matched_sum", "MatchedSum"),
     "psi_matching/1": ("compute.engines.matching", "Matching"),
+    "ub_psi/1": ("compute.engines.membership", "Membership"),
     "aby3_scoring/1": ("compute.engines.scoring.engine", "CreditScoring"),
     "aby3_training/1": ("compute.engines.scoring.training", "ModelTraining"),
 }

@@ -19,7 +19,7 @@ from compute.engines import launcher, spu_links
 from compute.engines.base import StageContext
 from compute.engines.errors import EngineRefused
 
-_KEY = "key"
+KEY = "key"
 _HEADER = b"key\n"
 # Of a keyed value's 16 bytes the library gets 12: the width of its keys is a third of its work, and two of n meet by
 # chance with probability below n^2 / 2^97, which is 2^-43 for 10^8.
@@ -69,7 +69,7 @@ def match_words(
     order = np.lexsort((own[:, 1], own[:, 0]))
     if (own[order[1:]] == own[order[:-1]]).all(axis=1).any():
         raise EngineRefused("ENGINE_ERROR", "Two ids of the dataset are the same; add the dataset again.")
-    source.write_bytes(_HEADER + _lines(own))
+    write(source, own)
     try:
         _execute(source, target, connection, protocol, len(ranks), broadcast)
     finally:
@@ -81,6 +81,19 @@ def match_words(
     if not broadcast and context.rank != ranks[0]:
         return np.zeros(0, np.int64), ""
     return order[_places(own[order], matched)], hashlib.sha256(matched.tobytes()).hexdigest()
+
+
+def write(path: Path, words: Words) -> None:
+    """Keys as the library reads them."""
+    path.write_bytes(_HEADER + _lines(words))
+
+
+def find(own: Words, path: Path) -> Int64:
+    """The positions of the keys that the library's answer names, in order of key."""
+    own = own & _KEPT
+    order = np.lexsort((own[:, 1], own[:, 0]))
+    places: Int64 = order[_places(own[order], _read(path))]
+    return places
 
 
 def _lines(words: Words) -> bytes:
@@ -127,7 +140,7 @@ def _execute(source: Path, target: Path, connection: Any, protocol: str, parties
                 broadcast_result=broadcast,
                 ecdh_params=psi.EcdhParams(curve=curve),
             ),
-            input_params=psi.InputParams(path=str(source), selected_keys=[_KEY], keys_unique=True),
+            input_params=psi.InputParams(path=str(source), selected_keys=[KEY], keys_unique=True),
             output_params=psi.OutputParams(path=str(target)),
         ),
         connection,

@@ -14,6 +14,7 @@ from compute.protocol.operations import joined_statistics as _joined
 from compute.protocol.operations import joint_statistics as _joint
 from compute.protocol.operations import matched_sum as _matched_sum
 from compute.protocol.operations import matching as _matching
+from compute.protocol.operations import membership as _membership
 from compute.protocol.operations import model_training as _training
 from compute.protocol.operations import private_lookup as _lookup
 from compute.protocol.operations import two_party_statistics as _two_party
@@ -39,6 +40,7 @@ OPERATIONS: Mapping[str, Operation] = {
         _joined.OPERATION,
         _two_party.OPERATION,
         _matching.OPERATION,
+        _membership.OPERATION,
         _matched_sum.OPERATION,
         _scoring.OPERATION,
         _training.OPERATION,
@@ -50,6 +52,7 @@ joint_statistics, aligned_statistics = _joint.parameters, _aligned.parameters
 JOINED_STATISTICS, TWO_PARTY_STATISTICS, MATCHING = _joined.CODE, _two_party.CODE, _matching.CODE
 joined_statistics, two_party_statistics = _joined.parameters, _two_party.parameters
 matching = _matching.parameters
+MEMBERSHIP, membership = _membership.CODE, _membership.parameters
 MATCHED_SUM, matched_sum = _matched_sum.CODE, _matched_sum.parameters
 
 CREDIT_SCORING, MODEL_TRAINING = _scoring.CODE, _training.CODE
