@@ -194,6 +194,11 @@ class Question:
         values = [(str(name), int(scale), int(largest)) for name, scale, largest in value["values"]]
         return cls(values, (0, int(value["rows"])), int(value["k"]))
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether a table is so small that no match could be told; then none is made, and nobody learns its size."""
+        return min(self.rows) < self.k
+
     def may_tell(self, matched: int) -> bool:
         """Whether that many matches may be told: neither they nor the rest of either table are few but not nobody.
 

@@ -67,10 +67,13 @@ class Join:
         Learns: how many match, the other's row count and public key.
         """
         question = self._question
+        if question.is_hopeless:
+            modulus = int(self._receive_key().n)
+            return Share(modulus, self._nothing(modulus))
         own = self._blinded_ids(table)
         _random.shuffle(own)
         self._send_points(own)
-        public = keys.read_public(self._receive(), bits=self._bits, small_for_tests=self._small)
+        public = self._receive_key()
         mine = set(self._receive_points(question.rows[LIST_OWNER]))
         self._progress("match", 30)
         sums, theirs = [mpz(1), mpz(1)], []
@@ -101,6 +104,9 @@ class Join:
         question = self._question
         owner = keys.generate(self._bits, small_for_tests=self._small)
         public = owner.public
+        if question.is_hopeless:
+            self._send(public.to_bytes())
+            return Share(int(public.n), -self._nothing(int(public.n)) % int(public.n))
         own = self._blinded_ids(table)
         received = self._receive_points(question.rows[LIST_OWNER])
         self._send(public.to_bytes())
@@ -152,6 +158,9 @@ class Join:
             ciphertexts = vectors.read(public, data[rows * POINT :], count=rows)
             yield _split(data[: rows * POINT]), ciphertexts
             left -= rows
+
+    def _receive_key(self) -> keys.PublicKey:
+        return keys.read_public(self._receive(), bits=self._bits, small_for_tests=self._small)
 
     def _send_points(self, points: Sequence[bytes]) -> None:
         for place in range(0, len(points), POINTS_A_FRAME):

@@ -52,6 +52,25 @@ def test_every_withheld_run_sends_the_same_and_opens_to_the_same():
     assert len({tuple(len(data) for side in found.sent for data in side) for found in runs}) == 1
 
 
+def test_a_list_of_a_few_is_not_even_matched(monkeypatch):
+    """Nothing could be told; and how many of three named persons the other has, their asker would learn for itself."""
+    listed, valued = table(IDS[:3]), table(IDS, {"base": [5] * 60})
+    learned = []
+    may_tell = Question.may_tell
+
+    def watched(question, matched):
+        learned.append(matched)
+        return may_tell(question, matched)
+
+    monkeypatch.setattr(Question, "may_tell", watched)
+
+    assert run(listed, valued).opened() == [0, 0, 0]
+    assert learned == []
+    monkeypatch.setattr(Question, "is_hopeless", False)
+    assert run(listed, valued).opened() == [0, 0, 0]
+    assert learned == [3, 3]  # the sister: both owners know
+
+
 def test_without_the_gate_three_persons_would_be_told(monkeypatch):
     listed, valued = table(IDS[:20]), table(IDS[17:40], {"base": [5] * 23})
 
