@@ -1,6 +1,7 @@
 """What a node keeps for scoring besides its tables: `python -m compute.node.models`.
 
     card      keep a score card at the requester's node; prints the commitment that requests name
+    release   note at an agency's node that its reviewers have seen the card of a commitment
     withdraw  note at an agency's node that a person withdrew consent; counts from the next run on
     list      commitments of the cards and versions of the trained models kept here
 
@@ -11,6 +12,7 @@ Exit codes: 0 done, 1 refused (the sentence says what to do), 2 wrong usage.
 
 import argparse
 import json
+import re
 import secrets
 import sys
 from collections.abc import Callable, Sequence
@@ -47,6 +49,13 @@ def keep_card(args: argparse.Namespace, directory: Path) -> None:
     print(kept.write_card(directory, card.document))
 
 
+def release(args: argparse.Namespace, directory: Path) -> None:
+    """release: scorings with this card may use this node's tables."""
+    if not re.fullmatch(r"[0-9a-f]{64}", args.commitment):
+        raise refuse("commitment", "must be 64 hexadecimal digits")
+    kept.release_card(directory, args.commitment)
+
+
 def withdraw(args: argparse.Namespace, directory: Path) -> None:
     """withdraw: identifiers from standard input, one a line, so that none stands in a shell's history."""
     for line in sys.stdin.read().splitlines():
@@ -70,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     card = top.add_parser("card", help="keep a score card / 存入评分卡")
     card.set_defaults(command=keep_card)
     card.add_argument("file", type=Path)
+    released = top.add_parser("release", help="release a reviewed card / 放行已审核的评分卡")
+    released.set_defaults(command=release)
+    released.add_argument("commitment")
     gone = top.add_parser("withdraw", help="note withdrawn consents, one id a line on stdin / 登记撤回同意")
     gone.set_defaults(command=withdraw)
     gone.add_argument("--spouse", action="store_true", help="the spouse withdrew / 配偶撤回")

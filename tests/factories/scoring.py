@@ -113,6 +113,8 @@ def scoring(
     cuts = max((len(item.get("cuts", ())) for item in document["features"]), default=0)
     deal = Deal(root=root, operation="credit_scoring", parameters={}, datasets=datasets, state=state or root)
     commitment = kept.write_card(deal.kept(0), document)
+    for rank in range(1, 4):
+        kept.release_card(deal.kept(rank), commitment)
     deal.parameters = operations.credit_scoring(
         **{
             "dataset": "applicants",

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from compute.engines import loading, reference_models
-from compute.engines.scoring import answers, cards, circuits, engine, parties
+from compute.engines.errors import EngineRefused
+from compute.engines.scoring import answers, cards, circuits, engine, kept, parties
 from tests.factories import scoring as world
 from tests.unit.engines.test_scoring import context
 
@@ -131,6 +132,26 @@ def test_random_worlds_score_as_the_reference_says(tmp_path: Path, make: Any) ->
         )
         assert found == expected
         assert {row["status"] for row in found} >= {answers.SCORED, answers.DENIED}
+
+
+def test_an_unreviewed_card_would_read_a_feature_out(tmp_path: Path) -> None:
+    """Why agencies release cards: a card of one weight tells one column of everybody, and the engine cannot see it."""
+    weights = {"months": 1}
+    features = [{"column": column, "weight": weights.get(column, 0), "absent": 0} for column in COLUMNS]
+    card = cards.linear(version="thief", base=cards.LOWEST, shift=0, features=features)
+    layout = circuits.Layout((2, 2, 2), SPOUSE, 1, 0, 0)
+    model = cards.Card.read(json.dumps(card).encode()).numbers(cuts=0, bounds=BOUNDS).flat()
+    months = np.random.default_rng(8).integers(0, 481, SLOTS)
+    ones = np.ones(SLOTS, np.int64)
+    found = [np.stack([ones, ones, ones, 7 * ones, months if place == 0 else ones]) for place in range(3)]
+
+    packed = Aby3(circuits.score(layout), [(layout.model_numbers,), (1, SLOTS), *[(5, SLOTS)] * 3])(
+        np.array(model, np.int64), ones[None], *found
+    )
+
+    assert ((packed & 1023) - cards.LOWEST).tolist() == months.tolist()
+    with pytest.raises(EngineRefused, match="has not released"):
+        kept.check_released(tmp_path, cards.Card.read(json.dumps(card).encode()).commitment)
 
 
 def test_a_trained_model_scores_as_its_weights_say() -> None:

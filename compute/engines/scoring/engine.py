@@ -61,11 +61,11 @@ class CreditScoring(Engine):
             Learned(
                 "requester",
                 "每行的评分（300至850）、至多四个原因、模型版本，或“无记录”、“未获同意”；以及各机构行数的数量级与所声明的取值范围。"
-                "除评分与原因所透露的以外，不知道任何特征、部分得分或哪个机构有此人。自带模型的需求方选择所算的函数，故模型须经承诺并审核。",
+                "除评分与原因所透露的以外，不知道任何特征、部分得分或哪个机构有此人。自带模型的需求方选择所算的函数，故各机构只运算经其审核放行的模型。",
                 "For each row the score (300 to 850), at most four reasons and the model's version, or no record, or "
                 "denied consent; the magnitude of each agency's rows and its declared bounds. Beyond what score and "
                 "reasons tell, no feature, no partial score, and not which agency knows whom. A requester with a "
-                "model of its own chooses the function, so the model is committed to and reviewed.",
+                "model of its own chooses the function, so each agency computes only with cards that it has released.",
             ),
             Learned(
                 "data_party",
@@ -165,6 +165,8 @@ class CreditScoring(Engine):
         if meta is not None:
             self.check(context.parameters, {context.rank: meta}, min_group=context.k)
         model, key = _kept_model(context), b""
+        if meta is not None and model is None:
+            kept.check_released(kept.directory(context), context.parameters["model"]["commitment"])
         greeting.check_jobs(context, mesh)
         if meta is not None:
             key = greeting.job_key(context, mesh, ranks=[REQUESTER, *parties.agencies(context)])

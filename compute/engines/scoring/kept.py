@@ -22,6 +22,7 @@ from ledger.proofs import canonical
 
 MODEL_TYPE = "hengshu/shared-model/v1"
 _FOLDER = "models"
+_RELEASED = "released-cards.txt"
 COMMON = "scoring-models"  # of the two engines of this package, beside their own directories
 
 
@@ -107,6 +108,26 @@ def write_card(directory: Path, document: Mapping[str, Any]) -> str:
     with os.fdopen(os.open(folder / f"{found}.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
     return found
+
+
+def release_card(directory: Path, commitment: str) -> None:
+    """Note at an agency's node that its reviewers have seen the card of this commitment and release it."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.fdopen(os.open(directory / _RELEASED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as file:
+        file.write(commitment + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def check_released(directory: Path | None, commitment: str) -> None:
+    """Refuse a card that this agency has not released: a card of one feature would read that feature out.
+
+    Raises:
+        EngineRefused: RELEASE_MISSING.
+    """
+    path = None if directory is None else directory / _RELEASED
+    if path is None or not path.is_file() or commitment not in path.read_text(encoding="utf-8").split():
+        raise EngineRefused("RELEASE_MISSING", "This agency has not released the model; have its card reviewed.")
 
 
 def _path(directory: Path, version: str) -> Path:

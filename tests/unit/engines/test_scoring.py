@@ -1,6 +1,7 @@
 """Scoring, part by part: cards and their commitments, consents, shares of outsiders, answers."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from compute.protocol import operations, shapes
 from tests.factories import scoring as world
 
 FEATURE = {"column": "months", "cuts": [12, 24], "points": [-40, 0, 30], "absent": -20}
-WITHOUT_WEIGHTS: dict[str, Any] = {"rank": 1, "shares": None, "means": (), "spreads": ()}
 MODEL = {"kind": "scorecard", "version": "1", "commitment": "0" * 64}
 
 
@@ -130,8 +130,9 @@ def test_a_kept_card_is_found_by_its_commitment_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("member", ["", "features", "organizations"])
 def test_a_trained_model_serves_its_own_parties_and_columns_only(tmp_path: Path, member: str) -> None:
     columns = (("amount",), *(tuple(item["columns"]) for item in world.FEATURES))
-    known = {"features": columns, "organizations": world.ORGANIZATIONS}
-    model = kept.SharedModel("v", **{**known, **({member: known[member][::-1]} if member else {})}, **WITHOUT_WEIGHTS)
+    model = kept.SharedModel("v", world.ORGANIZATIONS, columns, rank=1, shares=None, means=(), spreads=())
+    if member:
+        model = replace(model, **{member: getattr(model, member)[::-1]})
 
     if not member:
         check_model(model, context(1, tmp_path))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from compute.engines.errors import EngineRefused
 from compute.engines.scoring import cards, consents, kept
 from compute.node import models
 
@@ -38,6 +39,21 @@ def test_what_is_no_card_is_refused_and_not_kept(tmp_path: Path, capsys: pytest.
 
     assert "model" in capsys.readouterr().err
     assert not (tmp_path / models.STATE).exists()
+
+
+def test_only_a_released_card_may_use_an_agency_s_tables(tmp_path: Path) -> None:
+    directory, commitment = tmp_path / models.STATE / kept.COMMON, "ab" * 32
+
+    for where, wanted in ((directory, commitment), (None, commitment)):
+        with pytest.raises(EngineRefused) as refused:
+            kept.check_released(where, wanted)
+        assert refused.value.code == "RELEASE_MISSING"
+    assert models.main(["--home", str(tmp_path), "release", commitment]) == 0
+    assert models.main(["--home", str(tmp_path), "release", "ab"]) == 1
+
+    kept.check_released(directory, commitment)
+    with pytest.raises(EngineRefused):
+        kept.check_released(directory, "cd" * 32)
 
 
 def test_a_withdrawal_is_noted_in_its_canonical_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
