@@ -135,8 +135,8 @@ class Matching(Engine):
         """See Engine.estimate; measured with tests/benchmarks/compute_matching.py."""
         most, total = max(rows), sum(rows)
         if parameters["protocol"] == BLIND:
-            return Estimate(seconds=2 + total * 120e-6, memory_mb=150 + total // 3_000, bytes_sent=64 * total)
-        each = {"rr22": 6e-6, "kkrt": 8e-6}.get(parameters["protocol"], 90e-6)
+            return Estimate(seconds=2 + total * 120e-6, memory_mb=300 + total // 3_000, bytes_sent=64 * total)
+        each = {"rr22": 6e-6, "kkrt": 8e-6, "ecdh": 100e-6, "sm2": 1e-3}[parameters["protocol"]]
         return Estimate(seconds=5 + total * each, memory_mb=250 + most // 1_200, bytes_sent=150 * most)
 
     def run(self, context: StageContext) -> bytes:

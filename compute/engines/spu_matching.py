@@ -65,9 +65,10 @@ def match_words(
 ) -> tuple[Int64, str]:
     """`match` for keys as pairs of words, shape (n, 2), over a link that is open and may serve again."""
     source, target = context.work_dir / "keys.csv", context.work_dir / "matched.csv"
-    own = own & _KEPT
-    order = np.lexsort((own[:, 1], own[:, 0]))
-    if (own[order[1:]] == own[order[:-1]]).all(axis=1).any():
+    own = (own & _KEPT).astype(np.uint64)
+    order = _order(own)
+    ordered = own[order]
+    if (ordered[1:] == ordered[:-1]).all(axis=1).any():
         raise EngineRefused("ENGINE_ERROR", "Two ids of the dataset are the same; add the dataset again.")
     write(source, own)
     try:
@@ -80,7 +81,7 @@ def match_words(
     target.unlink(missing_ok=True)
     if not broadcast and context.rank != ranks[0]:
         return np.zeros(0, np.int64), ""
-    return order[_places(own[order], matched)], hashlib.sha256(matched.tobytes()).hexdigest()
+    return order[_places(ordered, matched)], hashlib.sha256(matched.tobytes()).hexdigest()
 
 
 def write(path: Path, words: Words) -> None:
@@ -90,8 +91,8 @@ def write(path: Path, words: Words) -> None:
 
 def find(own: Words, path: Path) -> Int64:
     """The positions of the keys that the library's answer names, in order of key."""
-    own = own & _KEPT
-    order = np.lexsort((own[:, 1], own[:, 0]))
+    own = (own & _KEPT).astype(np.uint64)
+    order = _order(own)
     places: Int64 = order[_places(own[order], _read(path))]
     return places
 
@@ -110,8 +111,16 @@ def _read(path: Path) -> Words:
     found = np.zeros((len(text) // _LETTERS, 16), np.uint8)
     found[:, :_BYTES] = np.frombuffer(base64.urlsafe_b64decode(text), np.uint8).reshape(-1, _BYTES)
     words: Words = found.view(">u8").astype(np.uint64)
-    ordered: Words = words[np.lexsort((words[:, 1], words[:, 0]))]
-    return ordered
+    return words[_order(words)]
+
+
+def _order(words: Words) -> Int64:
+    """Where the keys stand in order; by first words alone where no two are equal, which takes a third of the time."""
+    order: Int64 = np.argsort(words[:, 0])
+    first = words[order, 0]
+    if (first[1:] == first[:-1]).any():
+        order = np.lexsort((words[:, 1], words[:, 0]))
+    return order
 
 
 def _places(own: Words, matched: Words) -> Int64:

@@ -230,3 +230,16 @@ def test_matched_keys_are_found_again_even_where_their_first_words_meet() -> Non
     for absent in ([1, 8], [3, 4]):
         with pytest.raises((EngineRefused, IndexError)):
             spu_matching._places(own, np.array([absent], np.uint64))
+
+
+def test_keys_survive_the_way_through_the_library_s_files(tmp_path: Path) -> None:
+    spu_matching = pytest.importorskip("compute.engines.spu_matching")
+    own = np.frombuffer(b"".join(keyed(0, 500)), ">u8").reshape(-1, 2)
+    spu_matching.write(tmp_path / "keys.csv", own)
+
+    places = spu_matching.find(own, tmp_path / "keys.csv")
+
+    assert sorted(places.tolist()) == list(range(500))
+    assert (np.diff(own[places, 0].astype(object)) > 0).all()
+    assert all(len(line) == 16 for line in (tmp_path / "keys.csv").read_text().splitlines()[1:])
+    assert spu_matching.find(own, tmp_path / "none.csv").tolist() == []
