@@ -37,7 +37,7 @@ from ledger.proofs import canonical, statements
 RESULT_TYPE = "matching/v1"
 RECEIVER = 0
 PSI_STAGE = 1
-MAX_BLIND_ROWS = 1 << 20  # four minutes for two tables of this size
+MAX_BLIND_ROWS = 1 << 20  # some 100 s of one core at each party, by 50 microseconds a step
 MAX_LIST_ROWS = 1 << 24  # two megabytes of bits: below MAX_PART_BYTES
 RELEASED, WITHHELD = "released", "withheld"  # of one length
 
@@ -135,7 +135,7 @@ class Matching(Engine):
         """See Engine.estimate; measured with tests/benchmarks/compute_matching.py."""
         most, total = max(rows), sum(rows)
         if parameters["protocol"] == BLIND:
-            return Estimate(seconds=2 + total * 120e-6, memory_mb=300 + total // 3_000, bytes_sent=64 * total)
+            return Estimate(seconds=2 + total * 60e-6, memory_mb=300 + total // 3_000, bytes_sent=64 * total)
         each = {"rr22": 6e-6, "kkrt": 8e-6, "ecdh": 100e-6, "sm2": 1e-3}[parameters["protocol"]]
         return Estimate(seconds=5 + total * each, memory_mb=250 + most // 1_200, bytes_sent=150 * most)
 

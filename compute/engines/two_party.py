@@ -22,7 +22,7 @@ from compute.protocol import operations
 
 PSI_STAGE, SPU_STAGE = 1, 2
 MAX_ROWS = 1 << 16
-MAX_CELLS = 1 << 21  # rows x blocks of the one-hot input: 1.9 GB a party were measured there
+MAX_CELLS = 1 << 21  # rows x blocks of the one-hot input: 0.9 GB a party were measured there, with two values
 
 
 class TwoPartyStatistics(TwoOwnerStatistics):
@@ -80,7 +80,9 @@ class TwoPartyStatistics(TwoOwnerStatistics):
     def estimate(self, parameters: Mapping[str, Any], *, rows: Sequence[int]) -> Estimate:
         """See Engine.estimate; measured with tests/benchmarks/compute_matching.py, for up to 32 blocks."""
         numbers = max(rows) * (1 + 3 * len(parameters["values"]))
-        return Estimate(seconds=8 + numbers / 20_000, memory_mb=600 + numbers // 300, bytes_sent=10**7 + 300 * numbers)
+        return Estimate(
+            seconds=8 + numbers / 20_000, memory_mb=650 + numbers // 1_000, bytes_sent=10**7 + 300 * numbers
+        )
 
     def join_shares(self, shares: Sequence[Sequence[int]], *, count: int) -> list[int]:
         """See TwoOwnerStatistics.join_shares; the sum of both shares in the ring."""
