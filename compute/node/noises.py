@@ -41,7 +41,7 @@ _NONCE_BYTES = 12
 Draw = Callable[[Mapping[str, Any]], list[list[int]]]
 
 
-def prepare(case: Case, *, into: Path) -> None:
+def prepare(case: Case, *, into: Path, wait: Callable[[], None] = lambda: None) -> None:
     """Put into an admitted job's directory what the gate gives it: noise, or the blocks that it withholds."""
     if case.dataset is None or case.verdict is None:
         return
@@ -53,6 +53,7 @@ def prepare(case: Case, *, into: Path) -> None:
             root=case.config.datasets,
             min_group=case.config.min_group,
             into=into,
+            wait=wait,
         )
         return
     place(

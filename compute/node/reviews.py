@@ -97,7 +97,9 @@ def check(request: Mapping[str, Any], *, config: Config, store: Store) -> None:
 
 def answers(computation: str, *, store: Store) -> list[Document]:
     """What reviewers have signed about one request."""
-    rows = store.connection().execute("SELECT document FROM reviews WHERE computation = ?", (computation,))
+    rows = store.connection().execute(
+        "SELECT document FROM reviews WHERE computation = ? ORDER BY rowid", (computation,)
+    )
     return [json.loads(row[0]) for row in rows.fetchall()]
 
 

@@ -13,7 +13,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ CREATE TABLE IF NOT EXISTS answered_first (
 ) STRICT;
 """
 DECIDE_SECONDS = 600
+_LOOK_SECONDS = 0.2
 
 
 def claim(connection: sqlite3.Connection, columns: Sequence[tuple[str, str]]) -> None:
@@ -46,11 +48,13 @@ def prepare(
     root: Path,
     min_group: int,
     into: Path,
+    wait: Callable[[], None] = lambda: None,
 ) -> dict[str, list[int]]:
     """Write what is withheld of these columns into a run's directory; decided now if it never was.
 
     Args:
         description: of the version, with its directory below `root`; min_group: the node's own k.
+        wait: called several times a second while the rows are read; may raise to stop.
     Raises:
         Refused: `ENGINE_FAILED` it could not be decided; nothing is then computed.
     """
@@ -58,7 +62,7 @@ def prepare(
     for column in columns:
         by_reason = decided(connection, commitment=description["commitment"], column=column)
         if by_reason is None:
-            by_reason = foresee(description, column, connection=connection, root=root, min_group=min_group)
+            by_reason = foresee(description, column, connection=connection, root=root, min_group=min_group, wait=wait)
             connection.execute(
                 "UPDATE answered_first SET withheld = ?"
                 " WHERE commitment_hex = ? AND column_name = ? AND withheld IS NULL",
@@ -80,7 +84,13 @@ def decided(connection: sqlite3.Connection, *, commitment: str, column: str) -> 
 
 
 def foresee(
-    description: Mapping[str, Any], column: str, *, connection: sqlite3.Connection, root: Path, min_group: int
+    description: Mapping[str, Any],
+    column: str,
+    *,
+    connection: sqlite3.Connection,
+    root: Path,
+    min_group: int,
+    wait: Callable[[], None] = lambda: None,
 ) -> dict[str, list[int]]:
     """What would be decided now, block numbers by reason; reads the rows, keeps nothing.
 
@@ -101,15 +111,33 @@ def foresee(
         "earlier": [str(root / row[0]) for row in earlier],
         "k": max(min_group, int(description["min_group"])),
     }
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-m", "compute.engines.privacy.withhold"],
-            input=json.dumps(question).encode(),
-            capture_output=True,
-            timeout=DECIDE_SECONDS,
-            check=True,
-        )
-        found: dict[str, list[int]] = json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        raise Refused("ENGINE_FAILED") from None
+    return _ask(question, wait=wait)
+
+
+def _ask(question: Mapping[str, Any], *, wait: Callable[[], None]) -> dict[str, list[int]]:
+    """Have it decided in a process of its own; the process ends with us, whatever `wait` raises."""
+    until = time.monotonic() + DECIDE_SECONDS
+    with subprocess.Popen(
+        [sys.executable, "-I", "-m", "compute.engines.privacy.withhold"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            text: bytes | None = json.dumps(question).encode()
+            while True:
+                try:
+                    out, _ = process.communicate(text, timeout=_LOOK_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    text = None
+                    wait()
+                    if time.monotonic() > until:
+                        raise Refused("ENGINE_FAILED") from None
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise Refused("ENGINE_FAILED")
+    found: dict[str, list[int]] = json.loads(out)
     return found

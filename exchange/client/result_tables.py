@@ -24,6 +24,7 @@ _HEADS = {
     "probability": ("分位", "Probability"),
 }
 _CELL = ("column", "count", "sum", "mean", "variance")
+_NOISED_CELL = ("column", "count", "sum", "mean")
 _MEASURES = {
     "covariance": ("columns", "count", "covariance"),
     "histogram": ("column", "told", "from", "to", "count"),
@@ -59,7 +60,10 @@ class ResultTable:
 
 
 def of(result: dict[str, Any]) -> list[ResultTable]:
-    """The tables of a result; none for a document of another type than grouped statistics."""
+    """The tables of a result; none for a document of another type than statistics. Withheld cells have no row."""
+    if str(result["type"]).startswith("noised_statistics/"):
+        told = [cell for cell in result["cells"] if "withheld" not in cell]
+        return [_table("result", told, result["group_by"], _NOISED_CELL)]
     if not str(result["type"]).startswith("grouped_statistics/"):
         return []
     group_by, asked = result["group_by"], result.get("measures", {})

@@ -23,7 +23,6 @@ import json
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,7 @@ class _Spread:
         """Take one chunk of rows."""
         if not values.size:
             return
-        np.add.at(self.counts, block_of, 1)
+        self.counts += np.bincount(block_of, minlength=self.counts.size)
         np.minimum.at(self.lowest, block_of, values)
         np.maximum.at(self.highest, block_of, values)
         sizes = np.abs(values)
@@ -101,6 +100,12 @@ class _Spread:
             sums = np.zeros(len(self.totals), np.int64)
             np.add.at(sums, block_of[start : start + step], sizes[start : start + step])
             self.totals = [total + int(more) for total, more in zip(self.totals, sums, strict=True)]
+        self._add_largest(block_of, sizes)
+
+    def _add_largest(self, block_of: Ints, sizes: Ints) -> None:
+        """Only who is larger than the last of the largest so far can matter: after the first chunk, few are."""
+        is_larger = sizes > self.top[block_of, -1]
+        block_of, sizes = block_of[is_larger], sizes[is_larger]
         order = np.lexsort((-sizes, block_of))
         sorted_blocks = block_of[order]
         present, starts = np.unique(sorted_blocks, return_index=True)
@@ -132,15 +137,14 @@ def _near(directory: Path, meta: DatasetMeta, other: Path, column: str, *, k: in
     )
     if not is_comparable:
         return everything
-    scales = [Fraction(1, 10 ** found.columns[column].scale) for found in (before, meta)]
-    known: dict[str, tuple[int, Fraction]] = {}
-    for person, block, value in _persons(other, before, column):
-        known[person] = (block, value * scales[0])
+    finest = max(found.columns[column].scale for found in (before, meta))
+    was_factor, factor = (10 ** (finest - found.columns[column].scale) for found in (before, meta))
+    known = {person: (block, value * was_factor) for person, block, value in _persons(other, before, column)}
     joined, changed = [0] * len(everything), [0] * len(everything)
     for person, block, value in _persons(directory, meta, column):
         was = known.pop(person, None)
         if was is not None and was[0] == block:
-            changed[block] += was[1] != value * scales[1]
+            changed[block] += was[1] != value * factor
             continue
         joined[block] += 1
         if was is not None:
@@ -157,7 +161,8 @@ def _persons(directory: Path, meta: DatasetMeta, column: str) -> Any:
             table.ids or (), table.blocks.tolist(), table.values[column].tolist(), strict=True
         ):
             # The same person spelled otherwise in another version is the same person.
-            yield unicodedata.normalize("NFKC", person).casefold(), block, value
+            known = person if person.isascii() else unicodedata.normalize("NFKC", person)
+            yield known.casefold(), block, value
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from compute.engines import registry
 from compute.engines.errors import EngineRefused
 from compute.engines.privacy import noise, noised, sensitivity, sums
 from compute.protocol import privacy
+from exchange.client import result_tables
 from tests.factories.privacy import GAUSSIAN, LAPLACE, asked, drawn, meta, noised_job, people, table
 
 
@@ -129,6 +130,8 @@ def test_two_owners_add_their_own_noise_and_the_buyer_opens_the_sum(tmp_path):
     found = job.result()
 
     assert found["type"] == "noised_statistics/v1"
+    (shown,) = result_tables.of(found)
+    assert len(shown.rows) == len([cell for cell in found["cells"] if "withheld" not in cell])
     assert found["privacy"]["epsilon"] == "0.1"
     cells = {(cell["group"]["sex"], cell["group"]["district"], cell["column"]): cell for cell in found["cells"]}
     assert len(cells) == 8
