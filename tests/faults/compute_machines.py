@@ -102,8 +102,9 @@ def disk_full_at_seal(world: World) -> Verdict:
 
     def seal(*args: Any, **kwargs: Any) -> bytes:
         if threading.current_thread() in _threads(party):
-            with sqlite3.connect(party.config.database) as other:  # no room is kept in the write-ahead file either
-                other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            other = sqlite3.connect(party.config.database, timeout=10)
+            while other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                time.sleep(0.01)  # somebody reads; no room may be left in the write-ahead file
             other.close()
             fill(disk, leave_kb=0)
         return genuine(*args, **kwargs)
@@ -156,11 +157,15 @@ def _start(world: World) -> None:
 
 
 def fill(disk: Path, *, leave_kb: int) -> None:
-    """Write until so much is left."""
+    """Write until so much is left; with nothing to leave, until not one more page is taken."""
     left = os.statvfs(disk)
     size = max(0, left.f_bavail * left.f_bsize - leave_kb * 1024)
-    with suppress(OSError), (disk / "filled").open("ab") as file:
-        os.posix_fallocate(file.fileno(), 0, size)
+    with suppress(OSError), (disk / "filled").open("ab", buffering=0) as file:
+        for block in (1 << 20, 4096):
+            with suppress(OSError):
+                while leave_kb == 0 or file.tell() + block <= size:
+                    if file.write(bytes(block)) < block:
+                        break
 
 
 def empty(disk: Path) -> None:

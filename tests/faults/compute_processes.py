@@ -36,14 +36,14 @@ def struck(world: World, strike: Callable[[int], None], *, stage: tuple[str, ...
     for _ in range(5):
         world.parties[victim].launcher.started.clear()
         ref = world.ask()
-        pid = world.engine_at(victim, stage, percent=percent)
+        pid = world.engine_at(victim, stage, percent=percent, of=ref)
         if pid is not None:
             with suppress(ProcessLookupError):
                 strike(pid)
             if world.wait(ref)[0] != "released":
                 return ref
         else:
-            world.wait(ref, "released")
+            world.wait(ref)
     raise Broken("every run was over before the fault")
 
 
@@ -145,12 +145,12 @@ def _relay_cut(world: World, *, low: float, high: float) -> Verdict:
 @scenario("slow_peer")
 def slow_peer(world: World) -> Verdict:
     """An engine that is stopped and goes on after the deadline: the run ends at the deadline, for everybody."""
-    settings.COMPUTATION_DEADLINE_SECONDS = 6
+    settings.COMPUTATION_DEADLINE_SECONDS = 10
     world.agree()
 
     def stop(pid: int) -> None:
         os.kill(pid, signal.SIGSTOP)
-        threading.Timer(world.rng.uniform(5, 8), _go_on, [pid]).start()
+        threading.Timer(world.rng.uniform(9, 12), _go_on, [pid]).start()
 
     ref = struck(world, stop, stage=("link", "load", "compute", "share"), percent=5)
     settings.COMPUTATION_DEADLINE_SECONDS = 60
@@ -182,7 +182,7 @@ def _asleep(world: World) -> Verdict:
 
     sleeper.wire.called = sleep
     ref = world.ask()
-    world.until(slept.is_set, "the node never came to sleep")
+    world.until(lambda: slept.is_set() or world.state(ref)[0] == "failed", "the node never came to sleep")
     world.wait(ref)
     settings.TASK_LEASE_SECONDS = 30
     return ended(world, ref, codes={"LEASE_LOST"})

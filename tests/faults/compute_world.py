@@ -28,7 +28,7 @@ from compute.actions import advance, computations, dispatch
 from compute.agreements import signed_terms
 from compute.engines import registry
 from compute.node import config as configuration
-from compute.node import consents, datasets, launching
+from compute.node import consents, datasets
 from compute.node.store import Store
 from compute.protocol import keyfiles, operations, sealing
 from contracts.models import Contract
@@ -247,15 +247,12 @@ class World(base.World):
             time.sleep(0.005)
         raise Broken(what)
 
-    def engine_at(self, name: str, stage: tuple[str, ...], *, percent: int = 0) -> int | None:
-        """The process id of a party's newest engine once it is at a stage; None when it ended before."""
-
-        def look() -> launching.WorkerRun | None:
-            found = self.parties[name].launcher.started
-            return found[-1] if found else None
-
-        run = self.until(look, f"the engine of {name} never started")
-        while not run.is_finished():
+    def engine_at(self, name: str, stage: tuple[str, ...], *, of: str, percent: int = 0) -> int | None:
+        """The process id of a party's newest engine once it is at a stage; None when it, or the run, ended before."""
+        started = self.parties[name].launcher.started
+        self.until(lambda: started or self.state(of)[0] in ENDS, f"the engine of {name} never started")
+        run = started[-1] if started else None
+        while run is not None and not run.is_finished():
             now = run.progress()
             if now[0] in stage and now[1] >= percent:
                 return int(run._run.pid)
