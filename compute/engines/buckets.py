@@ -20,6 +20,7 @@ import hmac
 import json
 import secrets
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,9 @@ from compute.engines.base import StageContext
 from compute.engines.errors import EngineRefused
 from compute.engines.metadata import DatasetMeta
 
-BUCKET_ROWS = 1 << 21  # of the larger table: below 1 GB a party with RR22
+BUCKET_ROWS = 1 << 21  # of the larger table; the library takes most of the memory of a bucket
 PSI_STAGE = 1
+KEPT_SECONDS = 86_400.0  # what a stopped run kept is its owner's own, and still no more than a day old
 _RECORD = np.dtype([("key", ">u8", 2), ("row", "<i8")])
 _SPREAD = "spread.json"  # written last: the key, and how many rows were spread
 
@@ -85,6 +87,7 @@ def prepare(context: StageContext, mesh: link.Mesh, meta: DatasetMeta, *, bucket
     new."""
     directory = context.work_dir / "buckets"
     if context.state is not None:
+        clear(context.state, before=time.time() - KEPT_SECONDS)
         directory = keeping.directory(context, context.job_digest)
     directory.mkdir(mode=0o700, exist_ok=True)
     kept = _kept(directory, buckets)
@@ -99,6 +102,13 @@ def prepare(context: StageContext, mesh: link.Mesh, meta: DatasetMeta, *, bucket
     rows = _spread(context, meta, key, buckets=buckets, directory=directory)
     keeping.write(directory / _SPREAD, json.dumps({"key": key.hex(), "rows": rows, "buckets": buckets}).encode())
     return Work(directory, buckets, rows, key)
+
+
+def clear(state: Path, *, before: float) -> None:
+    """Remove what runs kept that nobody started again; `before` in seconds of the epoch."""
+    for path in state.iterdir() if state.exists() else ():
+        if path.is_dir() and path.stat().st_mtime < before:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def match(context: StageContext, mesh: link.Mesh, work: Work, *, protocol: str) -> list[int]:

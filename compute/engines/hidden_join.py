@@ -49,7 +49,7 @@ KEY_BITS = 59
 BUCKET_ROWS = 16_384  # of the larger table: some 0.7 GB a party with 30 blocks and two values
 MAX_JOIN_ROWS = 1 << 21
 ATTEMPTS = 8
-_SIGMAS = 8  # a bucket overflows with probability below e^-28 (Chernoff), and then the key is drawn again
+_SIGMAS = 8  # a bucket overflows with probability below e^-26 (Chernoff), and then the key is drawn again
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -243,3 +244,16 @@ def test_keys_survive_the_way_through_the_library_s_files(tmp_path: Path) -> Non
     assert (np.diff(own[places, 0].astype(object)) > 0).all()
     assert all(len(line) == 16 for line in (tmp_path / "keys.csv").read_text().splitlines()[1:])
     assert spu_matching.find(own, tmp_path / "none.csv").tolist() == []
+
+
+def test_what_a_stopped_run_kept_goes_after_a_day(tmp_path: Path) -> None:
+    buckets = pytest.importorskip("compute.engines.buckets")
+    for name, age in (("old", buckets.KEPT_SECONDS + 10), ("new", 10.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.bucket").write_bytes(b"keyed")
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+
+    buckets.clear(tmp_path, before=1e9 - buckets.KEPT_SECONDS)
+    buckets.clear(tmp_path / "none", before=1e9)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
