@@ -170,31 +170,20 @@ class Store:
             Refused: `JOB_REPLAYED` it was here before (for ever); `QUOTA_EXHAUSTED`; `PARTITION_DIFFERS`.
         """
         now = self.clock()
-        day = shapes.write_time(now)[:10]
+        at = shapes.write_time(now)
         with self.transaction() as connection:
             if connection.execute("SELECT 1 FROM jobs WHERE computation = ?", (job["id"],)).fetchone():
                 raise Refused("JOB_REPLAYED")
             partitions.check(connection, uses)
-            minute_ago = shapes.write_time(now - timedelta(seconds=60))
-            taken = connection.execute(
-                _TAKE_UNIT,
-                {"contract": job["contract"], "day": day, "since": minute_ago},
-            ).rowcount
+            since = shapes.write_time(now - timedelta(seconds=60))
+            unit = {"contract": job["contract"], "day": at[:10], "since": since}
+            taken = connection.execute(_TAKE_UNIT, unit).rowcount
             if taken != 1:
                 raise Refused("QUOTA_EXHAUSTED")
             connection.execute(
                 "INSERT INTO jobs (computation, task, contract, fencing_token, state, job, admitted_at, day)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    job["id"],
-                    task,
-                    job["contract"],
-                    fencing_token,
-                    JobState.RESERVED,
-                    _text(job),
-                    shapes.write_time(now),
-                    day,
-                ),
+                (job["id"], task, job["contract"], fencing_token, JobState.RESERVED, _text(job), at, at[:10]),
             )
             partitions.keep(connection, uses, computation=job["id"])
             taken_micro = 0 if spending is None else budget.spend(connection, spending, computation=job["id"], now=now)
