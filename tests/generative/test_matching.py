@@ -57,7 +57,7 @@ def in_the_clear(group_rows: Any, value_rows: Any, parameters: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("bucket_rows", [hidden_join.BUCKET_ROWS, 16])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_the_join_s_circuit_equals_the_reference(bucket_rows: int, data: st.DataObject) -> None:
     size, missing = (

@@ -1,6 +1,5 @@
 """membership: two real processes, the table delivered once for a version and requester, against a plain search."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +43,6 @@ def test_the_second_list_finds_its_rows_by_what_was_delivered_for_the_first(tmp_
     assert sorted((path.relative_to(tmp_path), path.read_bytes()) for path in states[1].rglob("ready.json")) == made
     kept = b"".join(path.read_bytes() for state in states for path in state.rglob("*") if path.is_file())
     assert b"9901011980" not in kept
-
-
-def test_a_requester_that_lost_its_cache_gets_it_again(tmp_path: Path) -> None:
-    provider = table(tmp_path / "provider", range(100))
-    states = [tmp_path / "state0", tmp_path / "state1"]
-    asked = table(tmp_path / "list", range(90, 110))
-    ask(tmp_path / "1", asked, provider, states)
-    shutil.rmtree(states[0])
-
-    assert ask(tmp_path / "2", asked, provider, states)["rows"] == list(range(1, 11))
 
 
 def test_a_list_too_long_or_another_column_is_refused_from_the_descriptions() -> None:
