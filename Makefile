@@ -47,5 +47,5 @@ format: setup-test  ## Put code into the project's form
 bench: setup-test  ## Benchmarks: ratios within one run, on fixed seeds; BENCH=name for one
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
-faults: setup-test  ## Injected faults, judged from outside: FAULTS=ledger SEEDS=20; ONLY=name SEED=n for one, SISTERS=1 guards off
+faults: setup-test  ## Injected faults, judged from outside: FAULTS=ledger or compute, SEEDS=20; ONLY=name SEED=n for one, SISTERS=1 guards off
 	@$(BIN)/python -m tests.faults $(FAULTS) --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(SISTERS),--sisters)
