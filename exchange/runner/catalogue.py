@@ -140,7 +140,7 @@ def proposal(
 
 def _column(name: str, column: Mapping[str, Any], table: NodeTable) -> dict[str, Any]:
     title_zh, title_en = _TITLES.get(name, (name, name))
-    pi, grade = {"person_id": ("sensitive", 4), "name": ("pi", 3)}.get(name, ("pi", 2))
+    pi, grade = {"person_id": ("sensitive", 4), "owner": ("sensitive", 4), "name": ("pi", 3)}.get(name, ("pi", 2))
     return {
         "name": name,
         "title_zh": title_zh,

@@ -130,7 +130,8 @@ class Evidence:
         ranks = [number(party, "rank") for party in found.values()]
         if not found or len(found) != len(self.job["parties"]) or ranks != list(range(len(ranks))):
             raise VerificationError("JOB_INVALID", "the job's parties are not numbered from 0, once each")
-        if not set(found) <= set(self.parties) or self.buyer["organization"] in found:
+        own = found.get(text(self.buyer, "organization"))
+        if not set(found) <= set(self.parties) or (own is not None and text(own, "role") != "requester"):
             raise VerificationError("JOB_INVALID", "the job is run by someone outside the contract, or by the buyer")
         return found
 

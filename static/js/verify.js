@@ -51,7 +51,7 @@ class Evidence {
   get jobParties() {
     const found = new Map(objects(this.job, "parties").map((party) => [text(party, "organization"), party]));
     must(found.size > 0 && found.size === this.job.parties.length && [...found.values()].every((party, rank) => number(party, "rank") === rank), "JOB_INVALID");
-    must([...found.keys()].every((name) => this.parties.has(name)) && !found.has(this.buyer.organization), "JOB_INVALID");
+    must([...found.keys()].every((name) => this.parties.has(name)) && [undefined, "requester"].includes(found.get(this.buyer.organization)?.role), "JOB_INVALID");
     return found;
   }
   keyOfParty(document) {

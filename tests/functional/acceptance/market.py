@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from exchange.runner import catalogue
 from exchange.runner.parties import StepFailed
-from exchange.runner.story import Story
+from exchange.runner.story import Deal, Story
 from exchange.runner.tables import NodeTable
 from exchange.runner.world import member
 from ledger.proofs import statements
@@ -36,6 +37,7 @@ class Market:
     story: Story
     commitments: dict[tuple[str, str], str] = field(default_factory=dict)
     tables: dict[tuple[str, str], NodeTable] = field(default_factory=dict)
+    approvers: dict[str, list[str]] = field(default_factory=dict)  # whose owners say yes run by run, by contract
 
     def table(
         self,
@@ -106,7 +108,7 @@ class Market:
         for code in products:
             parties.cli(member(code), "contract", "grant", made["ref"], "--yes")
         price = made["terms"]["price"]["unit_price_fen"]
-        owing = max(made["terms"]["money"]["escrow_minimum_fen"], 8 * price)
+        owing = max(made["terms"]["money"]["escrow_minimum_fen"], 40 * price)
         if owing:
             body = {"amount_fen": owing, "reference": f"BANK-{made['number']}-{next(_serial)}"}
             session("clerk").post(f"contracts/{made['ref']}/deposits/", body)
@@ -117,7 +119,10 @@ class Market:
             path = self.story.stack.member(code) / f"contract-{made['ref']}.json"
             path.write_text(json.dumps(signed, ensure_ascii=False), encoding="utf-8")
             parties.node_cli(member(code), "contract", "accept", str(path))
-            parties.node_cli(member(code), "consent", "standing", signed["id"])
+            if signed["computation"]["approval"] == "standing":
+                parties.node_cli(member(code), "consent", "standing", signed["id"])
+            else:
+                self.approvers.setdefault(made["urn"], []).append(code)
         self.wait(f"contracts/{made['ref']}/", {"effective"})
         return session("bank").get(f"contracts/{made['ref']}/")
 
@@ -144,13 +149,30 @@ class Market:
         return self.follow(sent["ref"], json.loads(path.read_bytes()))
 
     def follow(self, ref: str, request: dict[str, Any]) -> Asked:
-        """Wait for the end of a computation."""
-        place = f"computations/{ref}/"
-        answer = self.wait(place, {*ENDS, "reviewing"})
+        """Wait for the end of a computation; reviewer and owners decide where they are asked."""
+        place, approvers = f"computations/{ref}/", self.approvers.get(request["contract"], [])
+        answer = self.wait(place, {*ENDS, "reviewing", *(["consenting"] if approvers else [])})
         if answer["state"] == "reviewing":
             self.story.parties.session("reviewer").post(f"{place}approve/", {"reason": "符合登记场景"})
+            answer = self.wait(place, {*ENDS, *(["consenting"] if approvers else [])})
+        if answer["state"] == "consenting":
+            for code in approvers:
+                self.approve(code, request["id"])
             answer = self.wait(place, ENDS)
         return Asked(ref, answer["state"], answer.get("end_code") or "", request, answer)
+
+    def approve(self, code: str, computation: str) -> None:
+        """The owner's yes to one run, at its own node, as soon as the node has heard of the request."""
+        end = time.monotonic() + 60
+        while True:
+            try:
+                self.story.parties.node_cli(member(code), "consent", "approve", computation)
+            except StepFailed as failed:
+                if time.monotonic() > end or "CONSENT" not in str(failed):
+                    raise
+                time.sleep(0.3)
+            else:
+                return
 
     def wait(self, path: str, states: set[str]) -> dict[str, Any]:
         """What the exchange tells the bank once the state is one of these."""
@@ -169,9 +191,7 @@ class Market:
     def receipt(self, asked: Asked) -> dict[str, str]:
         """The receipt's checks, verified on the bank's own machine; empty where it does not hold."""
         path = self.story.stack.member("bank") / f"receipt-{asked.ref}.json"
-        self.story._fetch_receipt(
-            member("bank"), self.story.deals[0].__class__("", (), None, computation=asked.ref), path
-        )
+        self.story._fetch_receipt(member("bank"), Deal("", (), None, computation=asked.ref), path)
         return self.story.parties.verify(member("bank"), path)
 
     def charged(self, contract: Mapping[str, Any]) -> int:

@@ -136,6 +136,7 @@ def halves(market):
     return market.contract("joint_statistics", products, columns=wanted)
 
 
+@pytest.mark.timeout(900)  # ten runs on a loaded machine
 def test_d3_overlapping_questions_are_refused_when_the_budget_is_spent(market, halves):
     """Each noised answer costs epsilon 0.1; the table's budget of a year is 1, one for all buyers and contracts."""
     ends = []
