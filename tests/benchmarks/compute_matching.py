@@ -73,7 +73,7 @@ def _matchings(directory: Path) -> Iterator[tuple[str, str]]:
         )
         for path in datasets:
             shutil.rmtree(path)
-    yield "growth exponent of the whole run", _exponent(PSI_ROWS, spent)
+    yield "growth exponent of matching by RR22", _exponent(PSI_ROWS, spent)
 
 
 def _other_protocols(directory: Path) -> Iterator[tuple[str, str]]:
