@@ -9,10 +9,10 @@ from compute.engines.metadata import from_schema
 from compute.protocol import operations
 from compute.protocol.operations import ParametersOutOfTerms
 from compute.protocol.shapes import DocumentInvalid
-from exchange.kernel.identifiers import make_urn, new_ulid
+from exchange.kernel.identifiers import make_urn
 from tests.factories.engines import schema
 
-LIST, VALUES, OTHER = (make_urn("org", new_ulid()) for _ in range(3))
+LIST, VALUES, OTHER = (make_urn("org", f"01JD00000000000000000000A{digit}") for digit in "123")
 TERMS = {
     "objects": [
         {"provider": VALUES, "number": "P-1", "dataset": "d1", "dataset_commitment": "1" * 64, "columns": ["wage"]},
