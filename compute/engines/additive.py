@@ -75,6 +75,9 @@ class AdditiveSharing(Engine):
         precision_zh="精确：整数求和，均值、方差与协方差只在最后舍入一次（六位小数，四舍六入五成双）；分位数只给出所在分段。",
         precision_en="Exact: integer totals; mean, variance and covariance are rounded once, to six places, half to "
         "even; of a quantile only its declared band is told.",
+        cost_zh="每方百万行、两方的一次运行不到 1 秒、每方发送约 1 KB；一亿行在列文件上约 4 秒、95 MB。",
+        cost_en="Under 1 second for two owners of a million rows each, about 1 KB sent a party; 10^8 rows from "
+        "column files about 4 seconds and 95 MB.",
         learned=(
             Learned(
                 "data_party",

@@ -97,6 +97,9 @@ class JoinedStatistics(TwoOwnerStatistics):
         "均值与方差只在最后舍入一次（六位小数，四舍六入五成双）。",
         precision_en="Exact integer arithmetic in the ring; two persons are taken for one with probability below the "
         "product of the row counts over 2^59; mean and variance are rounded once, to six places, half to even.",
+        cost_zh="每方十万人、30 个分块、两个数值列：两核机器上三方共用约 42 秒，每方 0.7 GB。",
+        cost_en="100,000 persons a side, 30 blocks and two values: 42 seconds with all three on one two-core "
+        "machine, 0.7 GB a party.",
         learned=(
             Learned(
                 "data_party",

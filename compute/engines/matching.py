@@ -86,6 +86,9 @@ class Matching(Engine):
         "persons to its own table to probe the other; contract, dataset commitment and quota bound that.",
         precision_zh="精确计数；两个不同标识被误认为相同的概率低于 n²/2^97。",
         precision_en="Exact; two different ids are taken for one with probability below n²/2^97.",
+        cost_zh="RR22：每方百万人 8.4 秒、每方 0.87 GB。双盲方式：每个标识在每方约 0.1 毫秒处理器时间。",
+        cost_en="RR22: a million persons a side in 8.4 seconds, 0.87 GB a party. Blind: about 0.1 ms of "
+        "processor time per identifier at each party.",
         learned=(
             Learned(
                 "data_party",

@@ -67,6 +67,9 @@ class Membership(Engine):
         assumption_en="Both parties follow the protocol; the provider's node keeps the OPRF key.",
         precision_zh="精确；两个不同标识被误认为相同的概率低于 n²/2^97。",
         precision_en="Exact; two different ids are taken for one with probability below n²/2^97.",
+        cost_zh="每个数据版本与需求方先对整张表求值并送达一次，此后名单每行一次盲求值。",
+        cost_en="One evaluation and delivery of the whole table for each data version and requester, then one blinded "
+        "evaluation for each row of the list.",
         learned=(
             Learned(
                 "requester",

@@ -1,5 +1,7 @@
 """`make bench [BENCH=name]`: run the modules of this folder that have a `run`, and print what they measured.
 
+A name stands for all that begin with it: `BENCH=compute` runs every `compute_…`.
+
 Each module runs in a process of its own, so that none measures what another left in memory.
 """
 
@@ -13,12 +15,14 @@ import tests.benchmarks as here
 
 def main(names: list[str]) -> int:
     known = sorted(module.name for module in pkgutil.iter_modules(here.__path__) if not module.name.startswith("_"))
-    unknown = set(names) - set(known)
+    chosen = {name: [one for one in known if one == name or one.startswith(f"{name}_")] for name in names}
+    unknown = [name for name, found in chosen.items() if not found]
     if unknown:
         print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
-    if len(names) != 1:
-        commands = [[sys.executable, "-m", here.__name__, name] for name in names or known]
+    wanted = [one for found in chosen.values() for one in found] or known
+    if names != wanted or len(wanted) > 1:
+        commands = [[sys.executable, "-m", here.__name__, name] for name in wanted]
         return max(subprocess.run(command, check=False).returncode for command in commands)
     print(f"\n{names[0]}")
     for what, figure in importlib.import_module(f"{here.__name__}.{names[0]}").run():

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from compute.protocol import cards
+
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 FOLDERS = "exchange|ledger|listings|contracts|compute|tests|scripts|docs|templates|locale|static"
@@ -128,6 +130,14 @@ def test_the_cards_on_the_pages_are_those_of_the_engines():
     )
 
     assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_every_card_says_precision_cost_and_what_each_role_learns_in_both_languages():
+    for engine, card in cards.cards().items():
+        texts = [*card["assumption"].values(), *card["precision"].values(), *card["cost"].values()]
+        texts += [item[language] for item in card["learned"] for language in ("zh", "en")]
+        assert all(texts), engine
+        assert "exchange" in {item["role"] for item in card["learned"]}, engine
 
 
 def test_the_pages_of_states_use_the_words_of_the_pages():
