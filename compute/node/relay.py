@@ -1,7 +1,7 @@
 """A blind relay for parties that cannot reach each other: it joins two connections that name the same token.
 
     L <token>   a party parks a connection and waits for a peer
-    D <token>   a peer asks for one that is parked; both are told `joined`, and bytes go to and fro
+    D <token>   a peer asks for one that is parked; both are told `joined`, and bytes go both ways
 
 What goes through is the parties' own TLS 1.3 with one-job pinned certificates: the relay can count and cut, and
 nothing else. A token belongs to one listening address of one job (`relaying.token`); who does not know the job's

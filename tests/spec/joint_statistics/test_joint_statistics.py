@@ -48,7 +48,8 @@ def test_numbers_that_can_be_checked_by_hand(tmp_path: Path) -> None:
 
 
 def test_measures_that_can_be_checked_by_hand(tmp_path: Path) -> None:
-    # One city: ten people with 1.00 and 2 months, ten with 3.00 and 6. The other: twenty with 3.00 and 6, one with 9.00.
+    # One city: ten people with 1.00 and 2 months, ten with 3.00 and 6. The other: twenty with 3.00 and 6,
+    # one with 9.00.
     columns = {"base": (2, 0, 1000), "months": (0, 0, 99)}
     people = {
         "first": [("1.00", "2")] * 10 + [("3.00", "6")] * 10,
