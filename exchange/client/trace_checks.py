@@ -5,6 +5,8 @@ come from the pinned policy. Nothing here opens a network connection.
 """
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +16,7 @@ from ledger.proofs.checkpoints import Checkpoint
 from ledger.proofs.errors import VerificationError
 from ledger.proofs.policies import TrustPolicy
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 PASS, FAIL, NOT_CHECKED = "PASS", "FAIL", "NOT CHECKED"
 _FROM_EXCHANGE = frozenset({"authorization", "certificate", "receipt"})
 _DIGEST_IS_PAPER = frozenset({"contract", "revocation", "request", "consent", "authorization", "run", "certificate"})
@@ -95,6 +98,19 @@ class Judge:
         absent = [kind for kind in _RELEASED if kind not in shown]
         parties = len((self.job or {}).get("parties", []))
         return absent + [kind for kind in ("consent", "run") if shown.count(kind) < parties]
+
+    def speaks_of(self, reference: str) -> bool:
+        """Whether a digest that was asked for stands in the chain: as a step's own, or in a signed paper.
+
+        The chain of another result, however genuine, is no answer. References of other forms are the exchange's to
+        look up; what they name stands at the head of the answer.
+        """
+        digest = reference.lower()
+        if not _DIGEST.fullmatch(digest):
+            return True
+        named = {step["digest"] for step in self.trace["steps"]}
+        papers = json.dumps([[step["papers"], step.get("opening")] for step in self.trace["steps"]])
+        return digest in named or digest in papers or digest in (self.receipt or b"").decode(errors="replace")
 
     # --- one step ---------------------------------------------------------------------------------------
 

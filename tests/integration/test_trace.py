@@ -304,6 +304,15 @@ def test_a_step_that_is_left_out_is_missed(genuine):
         assert kind in judge.missing() or FAIL in statuses(judge).values(), kind
 
 
+def test_the_genuine_chain_of_another_result_is_no_answer_to_a_digest(genuine):
+    body, done = genuine
+    judge = judged(body, done)
+
+    assert judge.speaks_of(done.tasks.first().part.digest)
+    assert judge.speaks_of(done.request_digest.upper())
+    assert not judge.speaks_of("5e" * 32)
+
+
 def test_a_checkpoint_of_another_log_key_fails_every_entry(genuine):
     body, done = copy.deepcopy(genuine[0]), genuine[1]
     for name, note in body["checkpoints"].items():

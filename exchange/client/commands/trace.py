@@ -39,7 +39,7 @@ def trace(context: Context, args: argparse.Namespace) -> int:
     answer = trace_checks.parse(api.get(f"trace/{quote(args.reference, safe='')}/"))
     judge = Judge(answer, policy=policy, request=_request(api, answer), receipt=_receipt(api, answer))
     verdicts = judge.verdicts()
-    missing = judge.missing()
+    missing = judge.missing() + ([] if judge.speaks_of(args.reference) else ["reference"])
     accepted = bool(verdicts) and not missing and all(verdict.status != FAIL for verdict in verdicts)
     context.out.say(f"链条：{answer['subject']}", f"Chain of {answer['subject']}")
     for verdict in verdicts:
