@@ -30,6 +30,7 @@ Document = dict[str, Any]
 
 HEARTBEAT_SECONDS = 1.0
 WATCH_SECONDS = 0.1
+OTHERS_REASON_SECONDS = 3.0  # three heartbeats
 KEPT_LOGS = 20
 
 
@@ -228,10 +229,26 @@ def _compute(
     )
     try:
         return _watch(run, process)
+    except Refused as refused:
+        if refused.code == "LINK_FAILED":
+            _let_the_other_say_why(run)
+        raise
     finally:
         process.stop()
         with suppress(OSError, sqlite3.Error):
             node.store.note("engine.ended", computation=run.computation, **process.ending())
+
+
+def _let_the_other_say_why(run: Run) -> None:
+    """Give a lost peer some seconds for a report of its own, which says better than ours why the run ended.
+
+    Raises:
+        Stopped: the exchange has heard it, and takes the task back.
+    """
+    end = run.node.monotonic() + OTHERS_REASON_SECONDS
+    while run.node.monotonic() < end:
+        _beat(run, run.stage, 0)
+        run.node.sleep(WATCH_SECONDS)
 
 
 def _open_dataset(run: Run) -> Path | None:

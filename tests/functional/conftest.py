@@ -47,9 +47,12 @@ def without_own_servers() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def told() -> Iterator[Story]:
-    """A running exchange on which the demo's whole story has been told: two contracts in force, two results."""
+    """A running exchange on which the demo's whole story has been told: two contracts in force, two results.
+
+    It ends with this package: its nodes poll and its workers tick, which the tests after it would pay for.
+    """
     # Short, and outside the test's own servers: it starts its own PostgreSQL, Valkey, chain, web, worker and nodes.
     with tempfile.TemporaryDirectory(prefix="hs-") as name:
         lines: list[str] = []

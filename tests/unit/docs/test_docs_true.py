@@ -29,8 +29,16 @@ def _alternatives(pattern: str) -> list[str]:
     return [found for one in match[1].split(",") for found in _alternatives(head + one + tail)]
 
 
+def _parsed(path: Path) -> ast.Module:
+    """CPython 3.11 counts the depth of its parser over all threads together, and may lose count (its issue 106905)."""
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except SystemError:
+        return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _defines(path: Path, name: str) -> bool:
-    body = ast.parse(path.read_text(encoding="utf-8")).body
+    body = _parsed(path).body
     for part in name.split("."):
         for node in body:
             assigned = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
