@@ -1,7 +1,7 @@
 """Scenario (a): who of 855 officials and relatives holds which property, asked of a register that learns of nobody.
 
-From contract to receipt on the running exchange. A3, that a classifier on the provider's view guesses no better
-than chance, is a matter of 1,000 trials: `tests/generative/test_lookup_views.py`.
+From contract to receipt on the running exchange. The owner sees uniformly random points, as many for anybody; A3, a
+classifier in 1,000 trials, belongs to the decoys: `tests/unit/engines/test_decoys.py`.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Scenario (d): joint statistics between agencies, from contract to receipt (D1 to D3; D6 in test_faults.py).
 
 Agency A has who lives where, agency B what they earn; seven in ten of either are in both. D4 is a matter of the
-bucketed matching (`tests/unit/engines/test_buckets.py`), D5 of `docs/benchmarks.md`.
+bucketed matching (`tests/spec/matching/test_buckets.py`), D5 of `docs/benchmarks.md`.
 """
 
 import random
