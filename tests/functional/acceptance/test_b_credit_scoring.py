@@ -207,4 +207,4 @@ def test_b2_b3_b4_b6_b7_b8_b10_scores_with_consent_and_none_without(market, bank
 
     fourth = market.sign_request(bank.contract, "credit_scoring", bank.parameters)
     said = market.refused("compute", "submit", bank.contract["ref"], "--request", str(fourth))
-    assert "QUOTA" in said, "B8"
+    assert "exhausted" in said, "B8"
