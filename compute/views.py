@@ -1,7 +1,6 @@
 """Pages of computations: the list, one computation with live progress and evidence, and the request builder."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -120,7 +119,7 @@ def _context(
     `computation`, `parties` (timeline.PartyProgress in rank order), `has_events` (whether any has a log),
     `steps` (timeline.Step in log order), `learned` (what each party learns: role, zh, en), `policy` (rule, controls,
     zh, en …), `plan` (engine, technique, zh, en), `request_document`,
-    `other_parameters` (name and JSON), `path` (states from requested to released, for a
+    `other_parameters` (name, words, value), `path` (states from requested to released, for a
     stepper), `is_final`, `end_sentence` (why there is no result), `receipt_ready`, `receipt_number`, `can_review`,
     `can_withdraw`, `can_open` (the buyer of a released result: show `hengshu result open REF`), `review_form`.
     """
@@ -136,7 +135,7 @@ def _context(
         "policy": computation.policy,
         "plan": computation.plan,
         "request_document": computation.request,
-        "other_parameters": _other_parameters(computation.request["parameters"]),
+        "other_parameters": _other_parameters(computation),
         "path": [
             step.value
             for step in list(ComputationState)[: list(ComputationState).index(ComputationState.RELEASED) + 1]
@@ -155,11 +154,21 @@ def _context(
     }
 
 
-def _other_parameters(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The parameters that the page has no line of its own for, as they were signed."""
+def _other_parameters(computation: Computation) -> list[tuple[str, str, str]]:
+    """The parameters that the page has no line of its own for: member, words for it or nothing, and its value.
+
+    Organisations go by their names; everything else stands as it was signed.
+    """
+    language = "zh" if (get_language() or "zh").startswith("zh") else "en"
+    names = {party["organization"]: party[f"name_{language}"] for party in computation.contract.terms["parties"]}
+    words = {"group_provider": _("Provider of the groups"), "value_provider": _("Provider of the values")}
     return [
-        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        for name, value in parameters.items()
+        (
+            name,
+            words.get(name, ""),
+            names.get(value, value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
+        )
+        for name, value in computation.request["parameters"].items()
         if name not in {"group_by", "values", "filters", "min_group"}
     ]
 

@@ -191,3 +191,13 @@ def test_the_contract_says_who_learns_what(world, language, word):
     answer = browser(world.buyer, language).get(f"/contracts/{world.contract.ref}/")
 
     assert word in answer.content.decode()
+
+
+def test_the_page_names_the_parties_that_a_request_names():
+    world = World(operation="aligned_statistics", choices={"max_concurrency": 3})
+    waiting = computations.submit(document=world.request(), by=world.buyer)
+
+    page = browser(world.buyer).get(f"/computations/{waiting.ref}/").content.decode()
+
+    assert "Provider of the groups" in page
+    assert "urn:hengshu:org:" not in page
