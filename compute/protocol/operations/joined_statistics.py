@@ -4,33 +4,11 @@ Parameters, gate and result are those of aligned statistics; the engine is anoth
 """
 
 from dataclasses import replace
-from typing import Any
 
 from compute.protocol.operations import aligned_statistics
-from compute.protocol.operations.base import MINIMUM_GROUP
 
 CODE = "joined_statistics"
-
-
-def parameters(
-    *,
-    group_by: list[str],
-    values: list[str],
-    group_provider: str,
-    value_provider: str,
-    filters: list[dict[str, Any]] | None = None,
-    min_group: int = MINIMUM_GROUP,
-) -> dict[str, Any]:
-    """Parameters of joined_statistics, checked; the same as those of aligned_statistics."""
-    return aligned_statistics.parameters(
-        group_by=group_by,
-        values=values,
-        group_provider=group_provider,
-        value_provider=value_provider,
-        filters=filters,
-        min_group=min_group,
-    )
-
+parameters = aligned_statistics.parameters
 
 OPERATION = replace(
     aligned_statistics.OPERATION,
