@@ -111,8 +111,7 @@ class AlignedStatistics(TwoOwnerStatistics):
                 content = self._compute(context, mesh, spu_stages)
             else:
                 content = self._contribute(context, mesh, spu_stages)
-            mesh.stop_watching()
-            mesh.broadcast(b"done")  # everybody has its part: hanging up is no loss from here on
+            mesh.conclude()
         context.progress("part", 100)
         return write_part(engine=self.id, context=context, content=content)
 

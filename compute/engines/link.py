@@ -103,6 +103,11 @@ class Mesh:
             self._watcher.join()
             self._watcher = None
 
+    def conclude(self) -> None:
+        """Tell all that this party's part is there, and hear it of all: hanging up is no loss from here on."""
+        self.stop_watching()
+        self.broadcast(b"done")
+
     def close(self) -> None:
         """Hang up; may be called twice."""
         self.stop_watching()

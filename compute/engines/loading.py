@@ -60,8 +60,8 @@ def chunks(
     """
     numeric = [meta.numeric(name) for name in values]
     dimensions = [meta.column(name) for name in meta.block_dimensions] if blocks else []
-    if ids and meta.id is None:
-        raise EngineRefused("IDENTIFIER_MISSING", "The dataset declares no id column; add it with one.")
+    if ids:
+        meta.check_id()
     identifier = meta.column(meta.id) if ids and meta.id else None
     wanted = sorted({*values, *(item.name for item in dimensions), *([identifier.name] if identifier else [])})
     # Without any column, the rows still count.

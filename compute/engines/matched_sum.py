@@ -97,8 +97,7 @@ class MatchedSum(Engine):
         """See Engine.check; rank 0 owns the list, rank 1 the values."""
         gate.check_min_group(min_group)
         for rank, meta in metas.items():
-            if meta.id is None:
-                raise EngineRefused("IDENTIFIER_MISSING", "The dataset declares no id column; add it with one.")
+            meta.check_id()
             if meta.magnitude > MAX_ROWS:
                 raise EngineRefused("PARTITION_TOO_LARGE", f"More than {MAX_ROWS} rows; use aligned statistics.")
             if rank == VALUE_OWNER:

@@ -116,8 +116,7 @@ class Matching(Engine):
         """See Engine.check; rank 0 is the receiver."""
         gate.check_min_group(min_group)
         for rank, meta in metas.items():
-            if meta.id is None:
-                raise EngineRefused("IDENTIFIER_MISSING", "The dataset declares no id column; add it with one.")
+            meta.check_id()
             if parameters["protocol"] == BLIND and meta.magnitude > MAX_BLIND_ROWS:
                 raise EngineRefused(
                     "PARTITION_TOO_LARGE", f"More than {MAX_BLIND_ROWS} rows for a blind matching; choose rr22."
@@ -163,8 +162,7 @@ class Matching(Engine):
                 found = self._blind(context, mesh, meta)
             else:
                 found = self._by_library(context, mesh, meta)
-            mesh.stop_watching()
-            mesh.broadcast(b"done")  # everybody has its part: hanging up is no loss from here on
+            mesh.conclude()
         context.progress("part", 100)
         content = _content(context.parameters["form"], found, k=k, size=meta.magnitude)
         return write_part(engine=self.id, context=context, content=content)

@@ -90,8 +90,7 @@ class Membership(Engine):
         """See Engine.check; single persons are told, so no k applies: the contract's id column is the consent."""
         gate.check_min_group(min_group)
         for rank, meta in metas.items():
-            if meta.id is None:
-                raise EngineRefused("IDENTIFIER_MISSING", "The dataset declares no id column; add it with one.")
+            meta.check_id()
             if rank == REQUESTER and meta.magnitude > MAX_LIST_ROWS:
                 raise EngineRefused("PARTITION_TOO_LARGE", f"A list has at most {MAX_LIST_ROWS} rows; split it.")
             if rank == PROVIDER and parameters["id_column"] != meta.id:
@@ -123,8 +122,7 @@ class Membership(Engine):
                 bits = spu_membership.ask(context, mesh, meta)
             else:
                 spu_membership.serve(context, mesh, meta)
-            mesh.stop_watching()
-            mesh.broadcast(b"done")  # both have their part: hanging up is no loss from here on
+            mesh.conclude()
         context.progress("part", 100)
         return write_part(engine=self.id, context=context, content={"rows": base64.b64encode(bits).decode()})
 

@@ -64,6 +64,16 @@ class DatasetMeta:
             raise EngineRefused("VALUE_NOT_NUMERIC", f"Column {name} holds no numbers; choose a numeric column.")
         return found
 
+    def check_id(self) -> None:
+        """Refuse a dataset without an id column; EngineRefused IDENTIFIER_MISSING."""
+        if self.id is None:
+            raise EngineRefused("IDENTIFIER_MISSING", "The dataset declares no id column; add it with one.")
+
+    def check_range(self, name: str, largest: int) -> None:
+        """Refuse a value column whose declared bounds reach beyond `largest`; as `numeric`, or VALUE_RANGE_TOO_WIDE."""
+        if self.numeric(name).largest > largest:
+            raise EngineRefused("VALUE_RANGE_TOO_WIDE", f"The declared range of {name} is too wide; narrow its bounds.")
+
     @property
     def banded(self) -> tuple[str, ...]:
         """The columns with declared bands, in the schema's order."""

@@ -77,8 +77,7 @@ class TwoOwnerStatistics(Engine):
         """See Engine.check; rank 0 owns the groups, rank 1 the values."""
         gate.check_min_group(min_group)
         for rank, meta in metas.items():
-            if meta.id is None:
-                raise EngineRefused("IDENTIFIER_MISSING", "The dataset declares no id column; add it with one.")
+            meta.check_id()
             if rank == GROUP_OWNER:
                 gate.check_query(
                     meta, group_by=parameters["group_by"], filters=parameters["filters"], min_group=min_group
@@ -89,10 +88,7 @@ class TwoOwnerStatistics(Engine):
                     )
             else:
                 for name in parameters["values"]:
-                    if meta.numeric(name).largest > MAX_VALUE:
-                        raise EngineRefused(
-                            "VALUE_RANGE_TOO_WIDE", f"The declared range of {name} is too wide; narrow its bounds."
-                        )
+                    meta.check_range(name, MAX_VALUE)
 
     def derive(self, parameters: Mapping[str, Any], *, rank: int) -> dict[str, Level]:
         """See Engine.derive; rank 0 gives the groups, rank 1 the values, rank 2 nothing."""

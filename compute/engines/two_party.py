@@ -105,8 +105,7 @@ class TwoPartyStatistics(TwoOwnerStatistics):
             greeting.check_jobs(context, mesh)
             mesh.watch(spu_links.leave_as_lost(context))
             content = self._contribute(context, mesh)
-            mesh.stop_watching()
-            mesh.broadcast(b"done")  # both have their part: hanging up is no loss from here on
+            mesh.conclude()
         context.progress("part", 100)
         return write_part(engine=self.id, context=context, content=content)
 

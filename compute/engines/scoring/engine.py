@@ -87,16 +87,12 @@ class CreditScoring(Engine):
     def check(self, parameters: Mapping[str, Any], metas: Mapping[int, DatasetMeta], *, min_group: int) -> None:
         """See Engine.check; a dataset needs an id, its consents, and numbers of moderate range."""
         for rank, meta in metas.items():
-            if meta.id is None:
-                raise EngineRefused("IDENTIFIER_MISSING", "The dataset declares no id column; add it with one.")
+            meta.check_id()
             names = columns_of(parameters, rank)
             if rank != REQUESTER and names:
                 consents.check(meta, names)
             for name in names:
-                if meta.numeric(name).largest > MAX_VALUE:
-                    raise EngineRefused(
-                        "VALUE_RANGE_TOO_WIDE", f"The declared range of {name} is too wide; narrow its bounds."
-                    )
+                meta.check_range(name, MAX_VALUE)
 
     def derive(self, parameters: Mapping[str, Any], *, rank: int) -> dict[str, Level]:
         """See Engine.derive; features come out as points compared and added up, consents as a refusal."""
@@ -123,8 +119,7 @@ class CreditScoring(Engine):
         with link.connect(context) as mesh:
             context.progress("link", 10)
             content = self._request(context, mesh) if context.rank == REQUESTER else self._compute(context, mesh)
-            mesh.stop_watching()
-            mesh.broadcast(b"done")  # everybody has its part: hanging up is no loss from here on
+            mesh.conclude()
         context.progress("part", 100)
         return write_part(engine=self.id, context=context, content=content)
 

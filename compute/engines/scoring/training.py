@@ -101,8 +101,7 @@ class ModelTraining(Engine):
     def check(self, parameters: Mapping[str, Any], metas: Mapping[int, DatasetMeta], *, min_group: int) -> None:
         """See Engine.check; a dataset needs an id and its consents, the requester's a label of 0 and 1."""
         for rank, meta in metas.items():
-            if meta.id is None:
-                raise EngineRefused("IDENTIFIER_MISSING", "The dataset declares no id column; add it with one.")
+            meta.check_id()
             names = columns_of(parameters, rank)
             if rank == REQUESTER:
                 label = meta.numeric(parameters["label"])
@@ -113,10 +112,7 @@ class ModelTraining(Engine):
             if meta.magnitude < MINIMUM_ROWS:
                 raise EngineRefused("MIN_GROUP_TOO_SMALL", f"A model needs more than {MINIMUM_ROWS} rows; add more.")
             for name in names:
-                if meta.numeric(name).largest > MAX_VALUE:
-                    raise EngineRefused(
-                        "VALUE_RANGE_TOO_WIDE", f"The declared range of {name} is too wide; narrow its bounds."
-                    )
+                meta.check_range(name, MAX_VALUE)
 
     def derive(self, parameters: Mapping[str, Any], *, rank: int) -> dict[str, Level]:
         """See Engine.derive; nothing of a column reaches the buyer."""
