@@ -9,12 +9,13 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.utils import timezone
 
-from compute.protocol import stages
+from compute.protocol import operations, stages
 from compute.querysets import (
     ComputationQuerySet,
     ConsentQuerySet,
     DataNodeQuerySet,
     NodeTaskQuerySet,
+    NoticeBatchQuerySet,
     SeenMessageQuerySet,
 )
 from compute.states import ComputationState, ConsentState, TaskState
@@ -84,6 +85,11 @@ class Computation(models.Model):
     @property
     def urn(self) -> str:
         return identifiers.make_urn("computation", self.ref)
+
+    @property
+    def units(self) -> int:
+        """What one run uses of the contract's meter, by the signed request."""
+        return operations.quantity(self.operation, self.request["parameters"], terms=self.contract.terms)
 
     @property
     def needs_review(self) -> bool:
@@ -226,6 +232,69 @@ class SealedPart(models.Model):
 
     def __str__(self) -> str:
         return f"part of task {self.task_id}"
+
+
+class NoticeBatch(models.Model):
+    """The sealed notices that one run made for the persons in it; the exchange can open none (`protocol.notices`).
+
+    `published` is the day from which everybody may fetch it: that of the result's acceptance, and no finer, so that
+    the public list does not say which run a batch belongs to. A batch of a run that ended otherwise is never published.
+    """
+
+    ref = models.CharField(max_length=32, unique=True, help_text="Drawn by the node; says nothing of the run.")
+    task = models.OneToOneField(NodeTask, on_delete=models.PROTECT, related_name="notices")
+    statement = models.BinaryField()
+    count = models.PositiveIntegerField(default=0, help_text="Records, dummies included; 0 until all have come.")
+    root = models.CharField(max_length=64, blank=True, default="")
+    received = models.DateTimeField(default=timezone.now)
+    published = models.DateField(null=True)
+
+    objects = NoticeBatchQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(ref__regex=r"^[0-9a-f]{32}$"), name="notice_batch_ref"),
+            models.CheckConstraint(
+                condition=Q(count=0, root="") | Q(count__gt=0, root__regex=_HEX64), name="notice_batch_whole"
+            ),
+            models.CheckConstraint(condition=Q(published__isnull=True) | Q(count__gt=0), name="notice_batch_published"),
+        ]
+        indexes = [models.Index(fields=["published", "ref"], name="notice_batch_by_day")]
+
+    def __str__(self) -> str:
+        return self.ref
+
+    @property
+    def computation(self) -> Computation:
+        return self.task.computation
+
+
+class NoticeChunk(models.Model):
+    """Some thousand sealed records of a batch, as the node sent them and as everybody fetches them."""
+
+    batch = models.ForeignKey(NoticeBatch, on_delete=models.CASCADE, related_name="chunks")
+    number = models.PositiveSmallIntegerField()
+    records = models.BinaryField()
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["batch", "number"], name="notice_chunk_once")]
+
+    def __str__(self) -> str:
+        return f"chunk {self.number} of {self.batch_id}"
+
+
+class NoticeToken(models.Model):
+    """SHA-256 of one random token: whoever names the token has opened a notice of this batch.
+
+    It is a hash of 16 random bytes, and of nothing that belongs to a person.
+    """
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    batch = models.ForeignKey(NoticeBatch, on_delete=models.CASCADE, related_name="tokens")
+
+    def __str__(self) -> str:
+        return f"token of {self.batch_id}"
 
 
 class Result(models.Model):

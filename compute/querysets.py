@@ -1,11 +1,12 @@
 """Reads of this app's tables that more than one caller needs."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
 
+from compute.protocol import notices
 from compute.states import ComputationState, ConsentState, TaskState
 
 if TYPE_CHECKING:
@@ -84,6 +85,18 @@ class DataNodeQuerySet(models.QuerySet["tables.DataNode"]):
 
     def heard_since(self, moment: datetime) -> "DataNodeQuerySet":
         return self.filter(last_seen__gte=moment)
+
+
+class NoticeBatchQuerySet(models.QuerySet["tables.NoticeBatch"]):
+    """Batches of notices to data subjects."""
+
+    def with_token(self, token: bytes) -> "NoticeBatchQuerySet":
+        """The published batch that a token was sealed in: one or none."""
+        return self.filter(tokens__digest=notices.token_digest(token), published__isnull=False)
+
+    def since(self, day: date) -> "NoticeBatchQuerySet":
+        """Published on this day or later, in an order that tells nothing within a day."""
+        return self.filter(published__gte=day).order_by("published", "ref")
 
 
 class SeenMessageQuerySet(models.QuerySet["tables.SeenMessage"]):
