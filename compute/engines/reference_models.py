@@ -28,20 +28,22 @@ def scores(
     recipient: str,
     day: int,
     withdrawn: frozenset[tuple[int, str, str]] = frozenset(),
+    disputed: frozenset[tuple[int, str]] = frozenset(),
 ) -> list[dict[str, Any]]:
-    """One answer for each row of the applicants, as credit_scores/v1 has them.
+    """One answer for each row of the applicants, as credit_scores/v2 has them.
 
     Args:
         features: columns of each agency; own: of the applicants; names: what reasons call them, in that order.
         recipient, day: for whom and for what consent is needed, and on which day.
         withdrawn: (agency, canonical id, scope) of consents withdrawn since.
+        disputed: (agency, canonical id) of records whose subject has objected.
     """
     tables = [_read(path) for path in agencies]
     scheme, rows = _read(applicants)
     found = []
     for number, row in enumerate(rows):
         values: list[int | None] = []
-        known, denied = False, False
+        known, denied, marked = False, False, False
         for place, ((schema, people), columns) in enumerate(zip(tables, features, strict=True)):
             person = _find(people, schema["id"], row[scheme["id"]])
             known = known or person is not None
@@ -52,17 +54,19 @@ def scores(
                 for scope in ("", "spouse_")
             }
             denied = denied or (person is not None and not valid[""])
+            marked = marked or (person is not None and (place, row[scheme["id"]].lower()) in disputed)
             for column in columns:
                 usable = valid[""] and (valid["spouse_"] or not column.startswith("spouse_"))
                 values.append(_number(person[column], schema, column) if person is not None and usable else None)
         values += [_number(row[column], scheme, column) for column in own]
-        answer: dict[str, Any] = {"row": number, "status": "scored", "score": None, "reasons": []}
+        answer: dict[str, Any] = {"row": number, "status": "scored", "score": None, "reasons": [], "disputed": False}
         if denied or not known:
             answer["status"] = "denied_consent" if denied else "no_record"
         else:
             bounds = [_bounds(tables[a][0], name) for a, some in enumerate(features) for name in some]
             bounds += [_bounds(scheme, name) for name in own]
             answer["score"], answer["reasons"] = _score(card, values, bounds, names)
+            answer["disputed"] = marked
         found.append(answer)
     return found
 

@@ -14,7 +14,7 @@ import pytest
 
 from compute.engines import loading, reference_models
 from compute.engines.errors import EngineRefused
-from compute.engines.scoring import answers, cards, circuits, engine, kept, parties
+from compute.engines.scoring import answers, cards, circuits, disputes, engine, kept, parties
 from tests.factories import scoring as world
 from tests.unit.engines.test_scoring import context
 
@@ -56,7 +56,7 @@ def whole(layout: circuits.Layout) -> Aby3:
         found = [join(keys, theirs, columns) for theirs, columns in zip(tables[::2], tables[1::2], strict=True)]
         return circuits.score(layout)(model, own, *found)
 
-    tables: list[tuple[int, ...]] = [(SLOTS,), (4, SLOTS)] * 3
+    tables: list[tuple[int, ...]] = [(SLOTS,), (circuits.BITS + 2, SLOTS)] * 3
     return Aby3(program, [(layout.model_numbers,), (1, SLOTS), (SLOTS,), *tables])
 
 
@@ -73,6 +73,14 @@ def agencies(root: Path, drawn: random.Random) -> list[Path]:
             rows.append(world.row(number, values, seed=drawn.randrange(1000), **changed))
         found.append(world.agency(root / f"agency{place}", rows, values))
     return found
+
+
+def dispute(agency: Path, place: int, marks: frozenset[tuple[int, str]]) -> Path:
+    """The engine's own directory at an agency whose node keeps these marks."""
+    own = agency.parent / f"state{place}" / "aby3_scoring-1"
+    for number, (_, person) in enumerate(sorted(mark for mark in marks if mark[0] == place)):
+        disputes.mark(own.parent / kept.COMMON, person, objection=f"{number:026d}")
+    return own
 
 
 def scorecard(drawn: random.Random) -> dict[str, Any]:
@@ -107,10 +115,17 @@ def test_random_worlds_score_as_the_reference_says(tmp_path: Path, make: Any) ->
         bank = world.applicants(root / "bank", asked)
         key = drawn.randbytes(32)
         applicants = parties.applicants(context(0, bank), loading.load_meta(bank), key, space, label=None, model=None)
+        marks = frozenset((place, world.person(drawn.randrange(40))) for place in range(3) for _ in range(5))
         inputs = [
             one
             for rank, path in enumerate(tables, start=1)
-            for one in parties.agency_input(context(rank, path), loading.load_meta(path), key, space, model=None)
+            for one in parties.agency_input(
+                context(rank, path, state=dispute(path, rank - 1, marks)),
+                loading.load_meta(path),
+                key,
+                space,
+                model=None,
+            )
         ]
         model = cards.Card.read(json.dumps(card).encode()).numbers(cuts=cuts, bounds=BOUNDS).flat()
         packed = circuit(np.array(model, np.int64), applicants.own, applicants.keys, *inputs)
@@ -129,8 +144,10 @@ def test_random_worlds_score_as_the_reference_says(tmp_path: Path, make: Any) ->
             names=names,
             recipient=world.RECIPIENT,
             day=DAY,
+            disputed=marks,
         )
         assert found == expected
+        assert {row["disputed"] for row in found} == {True, False}
         assert {row["status"] for row in found} >= {answers.SCORED, answers.DENIED}
 
 
@@ -143,9 +160,9 @@ def test_an_unreviewed_card_would_read_a_feature_out(tmp_path: Path) -> None:
     model = cards.Card.read(json.dumps(card).encode()).numbers(cuts=0, bounds=BOUNDS).flat()
     months = np.random.default_rng(8).integers(0, 481, SLOTS)
     ones = np.ones(SLOTS, np.int64)
-    found = [np.stack([ones, ones, ones, 7 * ones, months if place == 0 else ones]) for place in range(3)]
+    found = [np.stack([ones, ones, ones, 0 * ones, 7 * ones, months if place == 0 else ones]) for place in range(3)]
 
-    packed = Aby3(circuits.score(layout), [(layout.model_numbers,), (1, SLOTS), *[(5, SLOTS)] * 3])(
+    packed = Aby3(circuits.score(layout), [(layout.model_numbers,), (1, SLOTS), *[(6, SLOTS)] * 3])(
         np.array(model, np.int64), ones[None], *found
     )
 
@@ -159,13 +176,14 @@ def test_a_trained_model_scores_as_its_weights_say() -> None:
     drawn = np.random.default_rng(3)
     weights = (drawn.normal(size=4) * 2**circuits.WEIGHT_BITS).astype(np.int64)
     values = (drawn.normal(size=(3, SLOTS)) * 2**circuits.VALUE_BITS).astype(np.int64)
-    found = [np.stack([np.ones(SLOTS, np.int64)] * 3 + [one]) for one in values]
+    nothing = np.zeros(SLOTS, np.int64)
+    found = [np.stack([nothing + 1] * 3 + [nothing, one]) for one in values]
 
     def program(weights: Any, *found: Any) -> Any:
         model = circuits.trained_model(layout, offset=575, factor=72)(weights)
         return circuits.score(layout)(model, [], *found)
 
-    packed = Aby3(program, [(4,), *[(4, SLOTS)] * 3])(weights, *found)
+    packed = Aby3(program, [(4,), *[(5, SLOTS)] * 3])(weights, *found)
 
     odds = weights[:3] / 2**18 @ (values / 2**12) + weights[3] / 2**18
     expected = np.clip(np.floor(575 - 72 * odds), cards.LOWEST, cards.HIGHEST)

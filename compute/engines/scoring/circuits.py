@@ -30,6 +30,7 @@ from compute.engines.scoring.cards import HIGHEST, LOWEST, REASONS
 
 Int64 = NDArray[np.int64]
 _SECRET = libspu.Visibility.VIS_SECRET
+BITS = 3  # rows of an agency's columns before its values: consent, the spouse's consent, dispute
 
 
 class Circuit:
@@ -132,18 +133,27 @@ class Layout:
 def gathered(layout: Layout, own: Any, found: Sequence[Any]) -> tuple[Any, Any, Any, Any]:
     """(values, presence, who is known anywhere, who must not be used), the first two one row a feature.
 
-    Shapes: own (own features, slots); found, for each agency (found, consent, spouse's consent, columns..., slots).
+    Shapes: own (own features, slots); found, for each agency (found, consent, spouse's consent, dispute, columns...,
+        slots).
     """
     values, present, unknown, allowed = [], [], 1, 1
     for one, about_spouse in zip(found, layout.spouse, strict=True):
         known, consent, with_spouse = one[0], one[1], one[0] * one[2]
         unknown = unknown * (1 - known)
         allowed = allowed * (1 - known + consent)  # consent is zero where nothing was found
-        values += list(one[3:])
+        values += list(one[1 + BITS :])
         present += [with_spouse if is_spouse else known for is_spouse in about_spouse]
     values += list(own)
     present += [jnp.ones_like(values[0])] * layout.own
     return jnp.stack(values), jnp.stack(present), 1 - unknown, 1 - allowed
+
+
+def disputed(found: Sequence[Any]) -> Any:
+    """Whether any agency's record of the slot's person is disputed; which agency's stays secret. Shape: (slots,)."""
+    undisputed = 1
+    for one in found:
+        undisputed = undisputed * (1 - one[3])  # zero where nothing was found
+    return 1 - undisputed
 
 
 def score(layout: Layout) -> Callable[..., Any]:
@@ -163,6 +173,7 @@ def score(layout: Layout) -> Callable[..., Any]:
         codes = _reasons(best[:, None] - given)
         is_scored = known * (1 - denied)
         packed = jnp.clip(total, LOWEST, HIGHEST) + (codes << answers.SCORE_BITS)
+        packed = packed + (disputed(found) << answers.DISPUTED_BIT)
         return is_scored * packed + (((1 - known) + 2 * denied) << answers.STATUS_BIT)
 
     return program

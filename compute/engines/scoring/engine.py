@@ -60,11 +60,13 @@ class CreditScoring(Engine):
         learned=(
             Learned(
                 "requester",
-                "每行的评分（300至850）、至多四个原因、模型版本，或“无记录”、“未获同意”；以及各机构行数的数量级与所声明的取值范围。"
-                "除评分与原因所透露的以外，不知道任何特征、部分得分或哪个机构有此人。自带模型的需求方选择所算的函数，故各机构只运算经其审核放行的模型。",
-                "For each row the score (300 to 850), at most four reasons and the model's version, or no record, or "
-                "denied consent; the magnitude of each agency's rows and its declared bounds. Beyond what score and "
-                "reasons tell, no feature, no partial score, and not which agency knows whom. A requester with a "
+                "每行的评分（300至850）、至多四个原因、是否有任一机构的记录存在异议、模型版本，或“无记录”、“未获同意”；"
+                "以及各机构行数的数量级与所声明的取值范围。除评分、原因与异议标注所透露的以外，不知道任何特征、部分得分、"
+                "哪个机构有此人或哪个机构的记录存在异议。自带模型的需求方选择所算的函数，故各机构只运算经其审核放行的模型。",
+                "For each row the score (300 to 850), at most four reasons, whether any agency's record is disputed, "
+                "and the model's version, or no record, or denied consent; the magnitude of each agency's rows and its "
+                "declared bounds. Beyond what score, reasons and the dispute mark tell, no feature, no partial score, "
+                "and not which agency knows whom or whose record is disputed. A requester with a "
                 "model of its own chooses the function, so each agency computes only with cards that it has released.",
             ),
             Learned(

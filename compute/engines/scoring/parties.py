@@ -23,7 +23,7 @@ from compute.engines import greeting, identifiers, link, loading
 from compute.engines.base import StageContext
 from compute.engines.errors import EngineRefused
 from compute.engines.metadata import DatasetMeta, magnitude
-from compute.engines.scoring import circuits, consents, kept, sharing
+from compute.engines.scoring import circuits, consents, disputes, kept, sharing
 
 REQUESTER, COMPUTING = 0, (1, 2, 3)
 MIN_SLOTS = 64
@@ -201,15 +201,15 @@ def take_in(mesh: link.Mesh, circuit: circuits.Circuit, arrays: Sequence[tuple[s
 def agency_input(
     context: StageContext, meta: DatasetMeta, key: bytes, world: World, *, model: kept.SharedModel | None
 ) -> tuple[Int64, Int64]:
-    """Keys and columns of this agency: consent, the spouse's consent, then the values, zero where there is none.
+    """Keys and columns of this agency: consent, the spouse's consent, dispute, then the values, zero without consent.
 
-    Shapes: keys (rows,), columns (2 + w, rows).
+    Shapes: keys (rows,), columns (3 + w, rows).
     """
     names, size = columns(context), world.rows[context.rank - 1]
     table = loading.load_table(dataset(context), meta, values=names, blocks=False, ids=True)
     ids = table.ids or []
     consent = _consents(context, meta, ids)
-    keys, found = drawn(size), np.zeros((2 + len(names), size), np.int64)
+    keys, found = drawn(size), np.zeros((circuits.BITS + len(names), size), np.int64)
     keys[: len(ids)] = hashed(ids, key)
     values = np.stack([table.values[name] for name in names])
     if model is not None:
@@ -217,7 +217,9 @@ def agency_input(
     for number, name in enumerate(names):
         allowed = consent[""] * consent[consents.SPOUSE] if name.startswith(consents.SPOUSE) else consent[""]
         values[number] *= allowed
-    found[:, : len(ids)] = np.concatenate([consent[""][None], consent[consents.SPOUSE][None], values])
+    marks = disputes.marked(kept.directory(context))
+    marked = np.array([bool(marks) and identifiers.canonical(one) in marks for one in ids], np.int64)
+    found[:, : len(ids)] = np.concatenate([np.stack([consent[""], consent[consents.SPOUSE], marked]), values])
     return keys, found
 
 
@@ -275,7 +277,7 @@ def run_joins(
     for number, (rows, width) in enumerate(zip(world.rows, world.layout.widths, strict=True)):
         keys, found = mine if mine is not None and context.rank == number + 1 else (None, None)
         circuit.own("theirs", (rows,), owner=number, array=keys)
-        circuit.own("columns", (2 + width, rows), owner=number, array=found)
+        circuit.own("columns", (circuits.BITS + width, rows), owner=number, array=found)
         circuit.run(circuits.join(world.slots, rows), ["keys", "theirs", "columns"], [f"found{number}"])
         circuit.forget("theirs", "columns")
         names.append(f"found{number}")

@@ -179,7 +179,8 @@ def test_b2_b3_b4_b6_b7_b8_b10_scores_with_consent_and_none_without(market, bank
     assert result["rows"] == bank.oracle(tmp_path), "B2: every score and reason is the oracle's, point for point"
     by_row = {row["row"]: row for row in result["rows"]}
     for number in (EXPIRED, OTHER_PURPOSE, OTHER_BANK):
-        assert by_row[number] == {"row": number, "status": "denied_consent", "score": None, "reasons": []}, "B3"
+        denied = {"row": number, "status": "denied_consent", "score": None, "reasons": [], "disputed": False}
+        assert by_row[number] == denied, "B3"
     assert by_row[NOBODY]["status"] == "no_record"
     scored = [row for row in result["rows"] if row["status"] == "scored"]
     assert all(300 <= row["score"] <= 850 and 1 <= len(row["reasons"]) <= 4 for row in scored), "B10"

@@ -10,7 +10,7 @@ import pytest
 
 from compute.engines import reference_models
 from compute.engines.errors import PartInvalid
-from compute.engines.scoring import cards, consents, engine
+from compute.engines.scoring import cards, consents, disputes, engine
 from tests.factories import scoring as world
 from tests.factories.taps import between
 
@@ -19,6 +19,8 @@ pytestmark = pytest.mark.engine
 CARD = cards.scorecard(version="2026-11", base=560, features=world.CARD_FEATURES)
 APPLICANTS = [*range(3, 40), 45, 60, 61, 90, 95, 101, 150, 151]
 EXPIRED, WRONG_PURPOSE, OTHER_BANK, WITHDRAWN, NOBODY = 7, 11, 13, 17, 150
+DISPUTED, DISPUTED_TWICE, DISPUTED_UNKNOWN = 20, 21, 90  # the last one: at an agency that does not know the person
+DISPUTES = ((2, DISPUTED), (1, DISPUTED_TWICE), (3, DISPUTED_TWICE), (1, DISPUTED_UNKNOWN), (1, EXPIRED))
 SPOUSE_SILENT, SPOUSE_SILENT_RICH = 8, 9  # the same person in all but the spouse's income
 
 
@@ -51,6 +53,8 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     _twin_amounts(applicants)
     deal = world.scoring(root / "run", CARD, [applicants, *datasets])
     (deal.kept(1) / consents.WITHDRAWALS).write_text(world.person(WITHDRAWN) + "\n")
+    for number, (rank, person) in enumerate(DISPUTES):
+        disputes.mark(deal.kept(rank), world.person(person), objection=f"{number:026d}")
     with between(deal.ports) as (taps, addresses):
         runs = [deal.start(rank, addresses=addresses(rank)) for rank in range(4)]
         for run in runs:
@@ -67,6 +71,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         recipient=world.RECIPIENT,
         day=consents.today(datetime.now(UTC)),
         withdrawn=frozenset({(0, world.person(WITHDRAWN), "")}),
+        disputed=frozenset((rank - 1, world.person(person)) for rank, person in DISPUTES),
     )
     opened = deal.engine.open(parts, job=deal.job, request=deal.request).describe()
     return Outcome(deal, parts, opened, expected, b"".join(bytes(tap.seen) for rank in taps for tap in rank))
@@ -113,7 +118,22 @@ def test_b2_every_score_is_the_reference_point_for_point(outcome: Outcome) -> No
 def test_b3_b4_without_valid_consent_of_one_agency_nothing_is_scored(outcome: Outcome, number: int) -> None:
     row = APPLICANTS.index(number)
 
-    assert outcome.of(number) == {"row": row, "status": "denied_consent", "score": None, "reasons": []}
+    assert outcome.of(number) == {
+        "row": row,
+        "status": "denied_consent",
+        "score": None,
+        "reasons": [],
+        "disputed": False,
+    }
+
+
+def test_b9_a_score_says_that_a_record_is_disputed_and_nothing_else_changes(outcome: Outcome) -> None:
+    marked = {APPLICANTS[row["row"]] for row in outcome.answer["rows"] if row["disputed"]}
+
+    assert marked == {DISPUTED, DISPUTED_TWICE}, "not who is denied, nor whom the marking agency does not know"
+    # Whose record it is does not show: one agency's mark and two agencies' marks are the same bit.
+    assert outcome.of(DISPUTED)["disputed"] is outcome.of(DISPUTED_TWICE)["disputed"] is True
+    assert [row["disputed"] for row in outcome.answer["rows"]] == [row["disputed"] for row in outcome.expected]
 
 
 def test_an_applicant_whom_nobody_knows_has_no_record(outcome: Outcome) -> None:

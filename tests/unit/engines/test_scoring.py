@@ -12,7 +12,7 @@ import pytest
 from compute.engines import loading, metadata
 from compute.engines.base import Level, StageContext
 from compute.engines.errors import EngineRefused, PartInvalid
-from compute.engines.scoring import answers, cards, circuits, consents, kept, parties, sharing
+from compute.engines.scoring import answers, cards, circuits, consents, disputes, kept, parties, sharing
 from compute.engines.scoring.engine import CreditScoring, check_model, columns_of
 from compute.engines.scoring.training import ModelTraining
 from compute.protocol import operations, shapes
@@ -154,7 +154,7 @@ def allowed(found: StageContext) -> list[list[int]]:
     meta = loading.load_meta(parties.dataset(found))
     space = parties.World(64, (64, 64, 64), circuits.Layout((2, 2, 2), ((False,) * 2,) * 3, 1, 3, 0), ())
     _, columns = parties.agency_input(found, meta, b"k" * 32, space, model=None)
-    return [columns[place, :3].tolist() for place in (0, 1, 3)]
+    return [columns[place, :3].tolist() for place in (0, 1, circuits.BITS + 1)]
 
 
 def test_b4_a_withdrawal_counts_at_the_next_run_without_a_new_version(tmp_path: Path) -> None:
@@ -222,6 +222,48 @@ def test_a_consent_is_no_feature(tmp_path: Path) -> None:
         consents.check(meta, ["consent_until"])
 
 
+# --- disputes -----------------------------------------------------------------------------------------------
+
+FIRST, SECOND = "01JD0000000000000000000001", "01JD0000000000000000000002"
+
+
+def marks(found: StageContext) -> list[int]:
+    """The dispute bit of the three rows as it enters."""
+    meta = loading.load_meta(parties.dataset(found))
+    space = parties.World(64, (64, 64, 64), circuits.Layout((2, 2, 2), ((False,) * 2,) * 3, 1, 3, 0), ())
+    _, columns = parties.agency_input(found, meta, b"k" * 32, space, model=None)
+    return columns[2, :3].tolist()
+
+
+def test_b9_a_record_stays_disputed_until_every_objection_is_answered(tmp_path: Path) -> None:
+    agency = civil(tmp_path / "civil")
+    state = tmp_path / "node" / "aby3_scoring-1"
+    directory = kept.directory(context(2, agency, state=state))
+    assert directory is not None
+
+    seen = [marks(context(2, agency, state=state))]
+    for objection in (FIRST, FIRST, SECOND):  # the first is marked twice: nothing more happens
+        disputes.mark(directory, world.person(1).upper() + " ", objection=objection)
+    seen.append(marks(context(2, agency, state=state)))
+    disputes.clear(directory, objection=FIRST)
+    seen.append(marks(context(2, agency, state=state)))
+    disputes.clear(directory, objection=SECOND)
+    disputes.clear(directory, objection=SECOND)
+    seen.append(marks(context(2, agency, state=state)))
+
+    assert seen == [[0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_a_mark_lies_where_only_the_node_reads_and_has_no_name_of_its_own(tmp_path: Path) -> None:
+    disputes.mark(tmp_path, world.person(1), objection=FIRST)
+
+    (path,) = (tmp_path / disputes.FOLDER).iterdir()
+    assert (path.name, path.stat().st_mode & 0o777) == (FIRST, 0o600)
+    for name in ("../cards/x", "", FIRST.lower()):
+        with pytest.raises(ValueError, match="not an objection"):
+            disputes.mark(tmp_path, world.person(1), objection=name)
+
+
 # --- shares of those outside the circuit --------------------------------------------------------------------
 
 
@@ -271,13 +313,38 @@ def packed(score: int, *places: int, status: int = 0) -> int:
 def test_an_answer_says_score_and_reasons_in_order() -> None:
     found = answers.unpack(packed(712, 2, 0), row=4, features=["a", "b", "c"])
 
-    assert found == {"row": 4, "status": "scored", "score": 712, "reasons": ["c", "a"]}
+    assert found == {"row": 4, "status": "scored", "score": 712, "reasons": ["c", "a"], "disputed": False}
+
+
+def test_an_answer_says_whether_a_record_is_disputed_and_nothing_of_whose() -> None:
+    marked = packed(712, 2, 0) + (1 << answers.DISPUTED_BIT)
+
+    assert answers.unpack(marked, row=4, features=["a", "b", "c"]) == {
+        **answers.unpack(packed(712, 2, 0), row=4, features=["a", "b", "c"]),
+        "disputed": True,
+    }
 
 
 @pytest.mark.parametrize(
     "number",
-    [packed(299), packed(851), packed(700, 3), packed(700, status=1), packed(0, status=3), 1 << 40],
-    ids=["too low", "too high", "no such feature", "a score without a record", "no such status", "too large"],
+    [
+        packed(299),
+        packed(851),
+        packed(700, 3),
+        packed(700, status=1),
+        packed(1 << answers.DISPUTED_BIT, status=2),
+        packed(0, status=3),
+        1 << 40,
+    ],
+    ids=[
+        "too low",
+        "too high",
+        "no such feature",
+        "a score without a record",
+        "a dispute without consent",
+        "no such status",
+        "too large",
+    ],
 )
 def test_an_answer_that_the_circuit_cannot_have_made_is_refused(number: int) -> None:
     with pytest.raises(PartInvalid):
