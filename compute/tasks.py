@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from compute.actions import advance, dispatch
+from compute.actions import advance, dispatch, notices
 
 
 @shared_task(name="compute.advance_computations")
@@ -16,3 +16,9 @@ def advance_computations() -> None:
 def expire_tasks() -> None:
     """Take back lapsed leases and end what ran out of time."""
     dispatch.expire(now=timezone.now())
+
+
+@shared_task(name="compute.forget_notices")
+def forget_notices() -> None:
+    """Delete notices to data subjects that are past their time."""
+    notices.forget(now=timezone.now())

@@ -49,6 +49,7 @@ EXCHANGE_NAME_EN = env.str("EXCHANGE_NAME_EN", default="Hengshu Data Exchange")
 EXCHANGE_FEE_BASIS_POINTS = env.int("EXCHANGE_FEE_BASIS_POINTS", default=300)
 TASK_LEASE_SECONDS = env.int("TASK_LEASE_SECONDS", default=30)
 COMPUTATION_DEADLINE_SECONDS = env.int("COMPUTATION_DEADLINE_SECONDS", default=180)
+NOTICE_RETENTION_DAYS = env.int("NOTICE_RETENTION_DAYS", default=1095)  # three years: PIPL art. 56
 EMAIL_URL = env.email_url("EMAIL_URL", default="consolemail://")
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=PUBLIC_URL.startswith("https://"))
 # How many reverse proxies of ours stand before the web process. 0: X-Forwarded-* is what a stranger typed, and unread.
@@ -273,6 +274,7 @@ CELERY_BEAT_SCHEDULE = {
     "advance-contracts": {"task": "contracts.advance_contracts", "schedule": 2.0},
     "advance-computations": {"task": "compute.advance_computations", "schedule": 2.0},
     "expire-tasks": {"task": "compute.expire_tasks", "schedule": 5.0},
+    "forget-notices": {"task": "compute.forget_notices", "schedule": 3600.0},
 }
 
 # --- logs: references, counts and durations; never a row, a result or a key --------------------------------

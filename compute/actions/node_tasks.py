@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 
 from compute import agreements, schedule
-from compute.actions import moves, reports
+from compute.actions import leases, moves, notices, reports
 from compute.actions.authorizations import DELIVERY_SECONDS
 from compute.errors import (
     LeaseLost,
@@ -26,20 +26,16 @@ from compute.errors import (
     PartTooLarge,
     ReportConflict,
     ReportInvalid,
-    TaskClosed,
     TaskNotAvailable,
 )
 from compute.models import Computation, NodeTask, SealedPart, TaskEvent
 from compute.protocol import documents, sealing, shapes, terms
-from compute.states import LEASED_TASKS, ComputationState, TaskState
-from exchange.kernel import identifiers
+from compute.states import ComputationState, TaskState
 from exchange.kernel.errors import DomainError
 from exchange.members.models import Organization
 from ledger import actions as ledger
 from ledger.proofs import statements
 from ledger.proofs.errors import VerificationError
-
-_CLOSED = frozenset({TaskState.SUBMITTED, TaskState.REFUSED, TaskState.FAILED, TaskState.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +69,18 @@ def claim(*, organization: Organization, task: str, now: datetime) -> Claim:
     Raises:
         TaskNotAvailable: no such task of this organisation, taken already, or over.
     """
-    found, computation = _lock(organization, task)
+    found, computation = leases.lock(organization, task)
     if found.state != TaskState.PENDING or computation.state != ComputationState.DISPATCHED:
         raise TaskNotAvailable(f"The task is {found.state} and its computation {computation.state}; poll again.")
     token = found.fencing_token + 1
     moves.move_task(
-        found, TaskState.CLAIMED, now=now, fencing_token=token, lease_until=_lease(now), stage="admission", percent=0
+        found,
+        TaskState.CLAIMED,
+        now=now,
+        fencing_token=token,
+        lease_until=leases.until(now),
+        stage="admission",
+        percent=0,
     )
     authorization = computation.authorization
     checkpoint = ledger.checkpoint_of(authorization.entry)
@@ -104,14 +106,14 @@ def offer(
         LeaseLost, TaskClosed: the task is no longer this claim's.
     Idempotent: the same offer again changes nothing.
     """
-    found, computation = _lock(organization, task)
-    _check_lease(found, fencing_token, now)
+    found, computation = leases.lock(organization, task)
+    leases.check(found, fencing_token, now)
     if found.offer is not None:
         if statements.digest(found.offer) == statements.digest(document):
             return
         raise OfferInvalid("Another offer was recorded for this claim; keep to the first.")
     _check_offer(document, task=found, computation=computation, now=now)
-    moves.move_task(found, TaskState.READY, now=now, offer=dict(document), lease_until=_lease(now), stage="link")
+    moves.move_task(found, TaskState.READY, now=now, offer=dict(document), lease_until=leases.until(now), stage="link")
     waiting = computation.tasks.in_states({TaskState.PENDING, TaskState.CLAIMED}).exists()
     if computation.state == ComputationState.DISPATCHED and not waiting:
         seconds = computation.authorization.job["deadline_seconds"] + DELIVERY_SECONDS
@@ -134,14 +136,14 @@ def beat(
     Raises:
         LeaseLost: the lease ran out or a newer claim holds the task.
     """
-    found, computation = _lock(organization, task)
+    found, computation = leases.lock(organization, task)
     if found.state == TaskState.CANCELLED and found.fencing_token == fencing_token:
         return Beat(go=False, cancel=True, reason=computation.end_code or "RUN_CANCELLED")
-    _check_lease(found, fencing_token, now)
+    leases.check(found, fencing_token, now)
     _keep(events, task=found, now=now)
     go = computation.state == ComputationState.EXECUTING and found.state in {TaskState.READY, TaskState.RUNNING}
     fields: dict[str, Any] = {
-        "lease_until": _lease(now),
+        "lease_until": leases.until(now),
         "stage": stage[:64],
         "percent": max(0, min(100, percent)),
     }
@@ -174,11 +176,11 @@ def stop(
         LeaseLost: a newer claim holds the task, or its lease ran out.
     Idempotent: by the report's digest.
     """
-    found, computation = _lock(organization, task)
+    found, computation = leases.lock(organization, task)
     if _is_repeat(found, report):
         return
     if found.state != TaskState.CANCELLED:
-        _check_lease(found, fencing_token, now)
+        leases.check(found, fencing_token, now)
     elif found.fencing_token != fencing_token:
         raise LeaseLost("A newer claim holds this task; stop this run.")
     reports.check(report, task=found, computation=computation)
@@ -217,15 +219,15 @@ def submit(
 
     Raises:
         PartInvalid, PartTooLarge: the part is not what the report says, or larger than agreed.
-        ReportInvalid: the report does not fit the task, the job or its signer.
+        ReportInvalid: the report does not fit the task, the job or its signer, or notices that are due are missing.
         ReportConflict: another report is recorded for this task.
         LeaseLost, TaskClosed: the task is no longer this claim's.
     Idempotent: by the report's digest; the part is stored once.
     """
-    found, computation = _lock(organization, task)
+    found, computation = leases.lock(organization, task)
     if _is_repeat(found, report):
         return
-    _check_lease(found, fencing_token, now)
+    leases.check(found, fencing_token, now)
     if found.state != TaskState.RUNNING:
         raise TaskNotAvailable("The run has not begun: send progress until the answer is go.")
     reports.check(report, task=found, computation=computation)
@@ -237,6 +239,7 @@ def submit(
         raise PartInvalid("The part's size or SHA-256 is not that of the report; send the bytes that were reported.")
     if part["suite"] != sealing.SUITE:
         raise PartInvalid(f"Parts are sealed with {sealing.SUITE}.")
+    notices.check(report, task=found, computation=computation)
     _keep(events, task=found, now=now)
     SealedPart.objects.create(
         task=found,
@@ -277,35 +280,6 @@ def _keep(events: Sequence[Mapping[str, Any]], *, task: NodeTask, now: datetime)
         ],
         ignore_conflicts=True,
     )
-
-
-def _lock(organization: Organization, task: str) -> tuple[NodeTask, Computation]:
-    """The computation first, then the task: every writer takes them in this order."""
-    try:
-        ref = identifiers.parse_urn(task, kind="task")
-    except ValueError:
-        ref = ""
-    found = NodeTask.objects.filter(ref=ref, organization=organization).values_list("computation_id", flat=True).first()
-    if found is None:
-        raise TaskNotAvailable("There is no such task for this organisation; poll again.")
-    computation = moves.lock(found)
-    return NodeTask.objects.locked().get(ref=ref), computation
-
-
-def _check_lease(task: NodeTask, fencing_token: int, now: datetime) -> None:
-    if task.fencing_token != fencing_token:
-        raise LeaseLost("A newer claim holds this task; stop this run.")
-    state = TaskState(task.state)
-    if state == TaskState.FAILED and task.report is None:
-        raise LeaseLost("The lease ran out and the computation was ended; stop this run.")
-    if state in _CLOSED:
-        raise TaskClosed(f"The task is {state}; nothing more is taken for it.")
-    if state not in LEASED_TASKS or task.lease_until is None or task.lease_until <= now:
-        raise LeaseLost("The lease ran out; stop this run and poll again.")
-
-
-def _lease(now: datetime) -> datetime:
-    return now + timedelta(seconds=settings.TASK_LEASE_SECONDS)
 
 
 def _is_repeat(task: NodeTask, report: Mapping[str, Any]) -> bool:

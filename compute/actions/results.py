@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from compute import agreements, schedule
-from compute.actions import moves
+from compute.actions import moves, notices
 from compute.errors import NotReleased
 from compute.models import Computation, ReceiptSerial, Result, SealedPart
 from compute.protocol import documents, shapes
@@ -63,6 +63,7 @@ def accept(*, computation: Computation, now: datetime) -> Result | None:
         },
         key=f"result-accepted:{locked.ref}",
     )
+    notices.publish(locked, now=now)
     # Charged, so it never ends but in a release: past this moment staff are told, again every hour.
     moves.move(locked, ComputationState.SEALED, now=now, deadline=now + RELEASE_WITHIN)
     schedule.advance_later()

@@ -1,4 +1,4 @@
-"""What a data node may ask of the exchange: eight verbs, each a signed message, each answered at once.
+"""What a data node may ask of the exchange: nine verbs, each a signed message, each answered at once.
 
 `POST /api/v1/nodes/<verb>/` with a `hengshu/node-message/v1`. The message's signature is the only
 credential: there is no session, no token and nothing to guess. Nodes call; the exchange never does.
@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from compute.actions import consents, node_tasks, nodes
+from compute.actions import consents, node_tasks, nodes, notices
 from compute.errors import NodeMessageInvalid
 from compute.protocol import shapes, stages
 from exchange.kernel.errors import DomainError
@@ -34,6 +34,13 @@ _BODIES: dict[str, Mapping[str, shapes.Shape]] = {
     "claim": {"task": shapes.urn("task")},
     "offer": {**_TASK, "offer": _DOCUMENT},
     "progress": {**_TASK, "stage": _STAGE, "percent": shapes.integer(0, 100)},
+    "notices": {
+        **_TASK,
+        "batch": shapes.HEX32,
+        "number": shapes.integer(0, 1 << 10),
+        "statement": lambda value, path: _check_text(value, path),
+        "records": lambda value, path: _check_text(value, path),
+    },
     "refuse": _REPORTED,
     "fail": _REPORTED,
     "submit": {**_REPORTED, "sealed_part": lambda value, path: _check_text(value, path)},
@@ -100,6 +107,20 @@ def _progress(organization: Organization, body: Body, now: datetime) -> Answer:
     return {"go": beat.go, "offers": beat.offers, "cancel": beat.cancel, "reason": beat.reason}
 
 
+def _notices(organization: Organization, body: Body, now: datetime) -> Answer:
+    notices.keep(
+        organization=organization,
+        task=body["task"],
+        fencing_token=body["fencing_token"],
+        batch=body["batch"],
+        number=body["number"],
+        statement=body["statement"],
+        records=body["records"],
+        now=now,
+    )
+    return {"accepted": True}
+
+
 def _stop(outcome: str) -> Callable[[Organization, Body, datetime], Answer]:
     def answer(organization: Organization, body: Body, now: datetime) -> Answer:
         node_tasks.stop(
@@ -135,6 +156,7 @@ _VERBS: Mapping[str, Callable[[Organization, Body, datetime], Answer]] = {
     "claim": _claim,
     "offer": _offer,
     "progress": _progress,
+    "notices": _notices,
     "refuse": _stop("refused"),
     "fail": _stop("failed"),
     "submit": _submit,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from compute.api import nodes, views
+from compute.api import nodes, notices, views
 from compute.trace.api import TraceView
 
 app_name = "compute-api"
@@ -16,5 +16,7 @@ urlpatterns = [
     path("computations/<str:ref>/result/", views.ResultView.as_view(), name="result"),
     path("computations/<str:ref>/receipt/", views.ReceiptView.as_view(), name="receipt"),
     path("trace/<str:reference>/", TraceView.as_view(), name="trace"),
+    path("notices/", notices.NoticesView.as_view(), name="notices"),
+    path("notices/<str:ref>/<int:number>/", notices.NoticePieceView.as_view(), name="notice-piece"),
     path("nodes/<str:verb>/", nodes.NodeView.as_view(), name="node"),
 ]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from compute.node.errors import DatasetInvalid
 from compute.node.schemas import Column, Schema
+from compute.protocol import notices
 from exchange.kernel.identifiers import resident_id_is_valid
 
 MAX_FIELD_BYTES = 64 * 1024
@@ -83,9 +84,22 @@ def too_long(field: str) -> bool:
 def _check_of(column: Column, schema: Schema) -> Check:
     if column.type == "category":
         return _category(column)
+    if column.name == notices.KEY_COLUMN:
+        return _notice_key
     if column.type == "text":
         return _identifier(column, schema) if column.name == schema.id else _text(schema)
     return _number(column)
+
+
+def _notice_key(cell: str) -> str:
+    """Empty, or a key that a notice can be sealed to: a wrong one is found now and not at some run."""
+    if cell and not notices.is_key(cell):
+        raise _Unfit(
+            "NOTICE_KEY",
+            "not the public key of a notice card: 64 lower-case hexadecimal digits, or nothing",
+            "不是告知卡的公钥：应为 64 位小写十六进制数字，或留空",
+        )
+    return cell
 
 
 def _category(column: Column) -> Check:

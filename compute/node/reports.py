@@ -27,6 +27,7 @@ def completed(
     finished: datetime,
     program: str | None = None,
     gate: Mapping[str, Any] | None = None,
+    notices: Mapping[str, Any] | None = None,
 ) -> Callable[[int, str | None], Document]:
     """A maker of the report of a finished run; the store gives it its place in the chain."""
     part = {"digest": hashlib.sha256(sealed).hexdigest(), "size_bytes": len(sealed), "suite": sealing.SUITE}
@@ -44,6 +45,7 @@ def completed(
         finished=finished,
         program=program,
         gate=gate,
+        notices=notices,
     )
 
 
@@ -95,6 +97,7 @@ def _maker(
     finished: datetime,
     program: str | None = None,
     gate: Mapping[str, Any] | None = None,
+    notices: Mapping[str, Any] | None = None,
 ) -> Callable[[int, str | None], Document]:
     data = party["dataset"] is not None
     datasets = [{"dataset": party["dataset"], "commitment": party["dataset_commitment"]}] if data else []
@@ -123,6 +126,7 @@ def _maker(
             started=started,
             finished=finished,
             program=program,
+            notices=notices,
         )
         return statements.sign(report, key=keys.document, created=shapes.write_time(finished))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.engines import launcher
-from compute.node import admission, datasets, linking, links, noises, preflight, reports, rowfiles, verdicts
+from compute.node import admission, datasets, linking, links, noises, notifying, preflight, reports, rowfiles, verdicts
 from compute.node.engine import EngineJob, EngineRun
 from compute.node.errors import DatasetInvalid, ExchangeRefused, ExchangeUnavailable
 from compute.node.store import JobState
@@ -159,7 +159,7 @@ def _work(run: Run) -> str:
 
     with linking.linked(party, run.offers, check=node.check_links, wait=wait) as addresses:
         part = _compute(run, dataset, addresses=addresses, identity=(certificate, private_key))
-    _deliver(run, part)
+    _deliver(run, part, notices=_notify(run))
     return "sealed"
 
 
@@ -310,7 +310,17 @@ def _check_may_go_on(run: Run) -> None:
         raise Refused("DEADLINE_PASSED")
 
 
-def _deliver(run: Run, part: bytes) -> None:
+def _notify(run: Run) -> Document | None:
+    """Tell the persons whose rows were used; nothing leaves before their notices have."""
+
+    def wait() -> None:
+        _beat(run, "part", 100)
+        _check_may_go_on(run)
+
+    return notifying.notify(run, tell=lambda verb, body: _tell(run, verb, body), wait=wait)
+
+
+def _deliver(run: Run, part: bytes, *, notices: Document | None) -> None:
     """Gate the size, look once more for a revocation, seal, and write report and outbox in one transaction."""
     node, case = run.node, run.admitted
     run.stage = "gate"
@@ -349,6 +359,7 @@ def _deliver(run: Run, part: bytes) -> None:
             finished=node.clock(),
             program=run.program,
             gate=_gate(run),
+            notices=notices,
         ),
     )
 

@@ -14,6 +14,8 @@ ignore = ["Remark"]           # optional; headers of the file that are left out
 type = "text"
 format = "resident_id"        # optional
 source = "ID"                 # optional; the header in the file when it differs
+[columns.notice_key]          # optional; this name alone: each person's notice card, or empty
+type = "text"
 [columns.district]
 type = "category"
 values = ["North", "South"]
@@ -35,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.node.errors import DatasetInvalid
-from compute.protocol import shapes
+from compute.protocol import notices, shapes
 from compute.protocol.control_levels import Level
 from compute.protocol.operations import MINIMUM_GROUP
 
@@ -172,6 +174,8 @@ def _column(name: str, table: Any) -> Column:
     if not isinstance(table, dict):
         raise _bad(f"{where} is a table", f"{where} 须为表")
     kind = _one_of(table.get("type"), TYPES, f"{where}.type")
+    if name == notices.KEY_COLUMN and kind != "text":
+        raise _bad(f"{where} is a text column: keys of notice cards", f"{where} 须为 text 列：告知卡公钥")
     if set(table) - {"type", "source", "level"} - _COLUMN_KEYS[kind]:
         raise _bad(f"{where} has a member that a {kind} column does not know", f"{where} 有 {kind} 列所没有的成员")
     source = table.get("source", name)

@@ -245,11 +245,13 @@ def execution_report(
     started: datetime,
     finished: datetime,
     program: str | None = None,
+    notices: Mapping[str, Any] | None = None,
 ) -> Document:
     """A node's account of one run; units is 1 for a completed run and 0 otherwise.
 
     Args:
         program: SHA-256 of what the engine computed (`Engine.program`); left out by older nodes.
+        notices: the batch of notices to data subjects (`notices.Batch.reported`), of an operation that makes them.
     """
     document: Document = {
         "type": EXECUTION_REPORT,
@@ -275,6 +277,7 @@ def execution_report(
         "started": shapes.write_time(started),
         "finished": shapes.write_time(finished),
         **({} if program is None else {"program": program}),
+        **({} if notices is None else {"notices": dict(notices)}),
     }
     check_execution_report(document)
     return document

@@ -22,7 +22,7 @@ MAX_DOCUMENT_BYTES = 256 * 1024
 MAX_BUNDLE_BYTES = 4 * 1024 * 1024
 MAX_PART_BYTES = 4 * 1024 * 1024  # one sealed part; a contract's output.max_bytes is lower
 TRANSPORT = "mutual TLS 1.3, one-job pinned certificates"
-VERBS = ("poll", "consent", "claim", "offer", "progress", "refuse", "fail", "submit")
+VERBS = ("poll", "consent", "claim", "offer", "progress", "notices", "refuse", "fail", "submit")
 OUTCOMES = ("completed", "refused", "failed")
 
 _ORG, _CONTRACT, _COMPUTATION = shapes.urn("org"), shapes.urn("contract"), shapes.urn("computation")
@@ -41,6 +41,9 @@ _PARTY = shapes.members(
 )
 _DECIMAL = shapes.pattern(r"(0|[1-9][0-9]{0,3})(\.[0-9]{1,12})?", "a decimal")
 _LEARNED = shapes.members({"role": shapes.text(1, 80), "zh": shapes.text(1, 1000), "en": shapes.text(1, 2000)})
+_NOTICES = shapes.members(  # the batch of notices to data subjects: `notices`
+    {"batch": HEX32, "count": shapes.integer(1, 1 << 17), "root": HEX64, "suite": shapes.text(1, 100)}
+)
 _HEX_BYTES = shapes.pattern(r"0x([0-9a-f]{2})*", "bytes in hex with 0x", high=65_538)  # a block's header, a trie's node
 _CHAIN_EVIDENCE = shapes.members(
     {
@@ -236,7 +239,7 @@ SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
 # Members that a document of a kind may have besides; older documents have none of them.
 OPTIONAL: Mapping[str, Mapping[str, shapes.Shape]] = {
     LINK_OFFER: {"relay": _HOST_PORT},
-    EXECUTION_REPORT: {"program": HEX64},
+    EXECUTION_REPORT: {"program": HEX64, "notices": _NOTICES},
 }
 
 

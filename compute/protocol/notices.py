@@ -55,11 +55,14 @@ _HPKE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 _KEY_BYTES = 32
 _NONCE = bytes(12)  # each statement has a key of its own
 _WAIT_EVERY = 256
+_PROBE = X25519PrivateKey.from_private_bytes(b"\x01" * 32)  # any key will do: points of low order fail with each
 _NAME = shapes.text(1, 200)
 _PARTY: Mapping[str, shapes.Shape] = {
     "organization": shapes.urn("org"),
     "name_zh": _NAME,
     "name_en": _NAME,
+    "document_key": shapes.document_key,
+    "sealing_key": shapes.SEALING_KEY,
     "columns": shapes.list_of(shapes.COLUMN, high=256, distinct=True),
 }
 _CARD = shapes.members({"created": shapes.time, "public_key": HEX64, "private_key": HEX64})
@@ -85,9 +88,6 @@ _STATEMENT = shapes.members(
         "providers": shapes.list_of(shapes.members({**_PARTY}), low=1, high=16),
         "model_version": shapes.text(0, 100),
     }
-)
-REPORTED = shapes.members(  # the member `notices` of the requester's report
-    {"batch": HEX32, "count": shapes.integer(MIN_RECORDS, MAX_RECORDS), "root": HEX64, "suite": shapes.choice(SUITE)}
 )
 
 
@@ -162,7 +162,7 @@ def is_key(text: str) -> bool:
     """Whether a cell of `notice_key` can be sealed to: 64 lower-case hex digits, and not a point of low order."""
     try:
         HEX64(text, KEY_COLUMN)
-        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(bytes.fromhex(text)))
+        _PROBE.exchange(X25519PublicKey.from_public_bytes(bytes.fromhex(text)))
     except (DocumentInvalid, ValueError):
         return False
     return True
@@ -285,7 +285,7 @@ def digests(records: bytes) -> list[str]:
 
 
 def _named(found: Mapping[str, Any], columns: Sequence[str]) -> Document:
-    return {**{name: found.get(name, "") for name in ("organization", "name_zh", "name_en")}, "columns": list(columns)}
+    return {**{name: found.get(name, "") for name in _PARTY}, "columns": list(columns)}
 
 
 def _info(ref: str) -> bytes:

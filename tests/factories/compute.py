@@ -1,9 +1,10 @@
 """A small world that is ready to compute: organisations with keys, an effective contract, fake nodes."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import transaction
@@ -67,8 +68,10 @@ def member(of: Organization, role: Role, *, username: str = "") -> Membership:
 
 @dataclass
 class World:
-    """One effective contract among two providers and a bank, with a compute party where the operation needs one."""
+    """One effective contract among some providers and a bank, with a compute party where the operation needs one."""
 
+    providers: ClassVar[tuple[str, ...]] = ("fund-a", "fund-b")
+    columns: ClassVar[Mapping[str, str]] = COLUMNS
     operation: str = operations.JOINT_STATISTICS
     choices: dict[str, Any] = field(default_factory=dict)
     grade: int = 2
@@ -78,7 +81,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.exchange = organization("exchange", kinds=("other",), is_exchange=True)
-        names = ["fund-a", "fund-b", "bank"]
+        names = [*self.providers, "bank"]
         if operations.get(self.operation).has_compute_party:
             names.append("helper")
         for name in names:
@@ -104,7 +107,7 @@ class World:
                 "log_origin": settings.LOG_ORIGIN,
                 "log_key": ledger_keys.log_vkey(),
             },
-            offerings=[self._offering(name) for name in ("fund-a", "fund-b")],
+            offerings=[self._offering(name) for name in self.providers],
             buyer=self._party("bank"),
             compute_party=self._party("helper") if helper else None,
             choices=drafts.Choices(
@@ -181,7 +184,7 @@ class World:
             grade=version.grade,
             dataset=version.dataset,
             dataset_commitment=version.dataset_commitment,
-            columns=tuple(COLUMNS),
+            columns=tuple(self.columns),
         )
 
     def product(self, name: str) -> Product:
@@ -208,7 +211,7 @@ class World:
         Specification.objects.create(
             version=version, **{"grade_general": self.grade, "persons_approx": 1000, **self.specification}
         )
-        for position, (column, pi) in enumerate(COLUMNS.items()):
+        for position, (column, pi) in enumerate(self.columns.items()):
             is_block = column in BLOCK_DIMENSIONS
             Column.objects.create(
                 version=version,
@@ -240,17 +243,11 @@ class World:
     def request(self, *, key: str = "bank", **changes: Any) -> dict[str, Any]:
         """A signed request of the bank; `changes` are made before signing."""
         now: datetime = changes.pop("now", timezone.now())
-        parameters = {"group_by": ["district"], "values": ["base"], "filters": [], "min_group": 10}
-        if self.operation == operations.ALIGNED_STATISTICS:
-            parameters |= {
-                "group_provider": self.organizations["fund-a"].urn,
-                "value_provider": self.organizations["fund-b"].urn,
-            }
         document = documents.request(
             computation=identifiers.make_urn("computation", identifiers.new_ulid()),
             terms=self.contract.terms,
             operation=self.operation,
-            parameters=parameters,
+            parameters=self.parameters(),
             created=now,
             expires=now + timedelta(hours=2),
         )
@@ -258,9 +255,20 @@ class World:
             {**document, **changes}, key=keys_of(key).document, created=shapes.write_time(timezone.now())
         )
 
+    def parameters(self) -> dict[str, Any]:
+        """What every request of this world asks for."""
+        found = {"group_by": ["district"], "values": ["base"], "filters": [], "min_group": 10}
+        if self.operation == operations.ALIGNED_STATISTICS:
+            found |= {
+                "group_provider": self.organizations["fund-a"].urn,
+                "value_provider": self.organizations["fund-b"].urn,
+            }
+        return found
+
     def nodes(self) -> list[FakeNode]:
         """The nodes of the parties that compute, in rank order."""
-        names = [name for name in ("fund-a", "fund-b", "helper") if name in self.organizations]
+        requester = ["bank"] if operations.get(self.operation).has_requester else []
+        names = [name for name in (*requester, *self.providers, "helper") if name in self.organizations]
         exchange_key = ledger_keys.exchange_keys().document_key
         return [FakeNode(self.organizations[name].urn, keys_of(name), exchange_key) for name in names]
 

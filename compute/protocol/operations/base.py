@@ -50,7 +50,8 @@ class Operation:
         providers: the least and the most providers of one contract.
         has_compute_party: a neutral party without data takes part. has_requester: the buyer's own node takes part,
             with a table of its own, named in `parameters["input"]`. names_text: a contract may name columns of
-            free text, such as keys and records; statistics never need one.
+            free text, such as keys and records; statistics never need one. notifies: the persons in the requester's
+            table are told of each run, by notices that only they open (`compute.protocol.notices`).
         shape: the closed shape of the parameters; check: what a shape cannot say.
         columns: the columns of one provider's data that a request touches, by its URN; objects: the objects of the
             terms that take part, in order of rank.
@@ -74,6 +75,7 @@ class Operation:
     has_compute_party: bool = False
     has_requester: bool = False
     names_text: bool = False
+    notifies: bool = False
     check: Callable[[Parameters], None] = nothing_more
     objects: Callable[[Terms, Parameters], list[dict[str, Any]]] = every_object
 

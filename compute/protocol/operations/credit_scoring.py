@@ -115,4 +115,5 @@ OPERATION = Operation(
     objects=objects,
     providers=(3, 3),
     has_requester=True,
+    notifies=True,
 )
