@@ -3,8 +3,8 @@
 A person makes a *card*, an X25519 key pair, and gives the public half to the buyer, whose table has it in the column
 `notice_key`. The buyer's node makes a *batch* for each run:
 
-    statement   who, when, for what purpose, from which providers: signed by the buyer's node, then encrypted under a
-                key drawn for this batch, after 32 bytes that commit to that key
+    statement   who, when, for what purpose, from which providers, and their keys: signed by the buyer's node, then
+                encrypted under a key drawn for this batch, after 32 bytes that commit to that key
     records     one of 128 bytes for each row: HPKE to the row's card of (the statement's key, a token), 96 bytes, then
                 SHA-256 of the token
 
@@ -126,10 +126,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A notice that was for this card: the signed statement, who signed it, and the token to object with."""
+    """A notice that was for this card: the statement, signed by its buyer's key, and the token to object with."""
 
     statement: Document
-    signer: str
     token: bytes
 
 
@@ -318,13 +317,12 @@ def _read_statement(batch: Batch, key: bytes, token: bytes) -> Found:
         whole = AESGCM(key).decrypt(_NONCE, batch.statement[32:], bytes.fromhex(batch.ref))
         document = documents.parse(whole[4 : 4 + int.from_bytes(whole[:4], "big")], max_bytes=MAX_STATEMENT_BYTES)
         check_statement(document)
-        signer = statements.signer(statements.proofs(document)[0])
-        statements.verify(document, signers=[signer])
-    except (InvalidTag, DocumentInvalid, VerificationError, IndexError):
-        raise _invalid("its statement cannot be read, or is not signed") from None
+        statements.verify(document, signers=[document["buyer"]["document_key"]])
+    except (InvalidTag, DocumentInvalid, VerificationError):
+        raise _invalid("its statement cannot be read, or is not signed by its buyer") from None
     if document["batch"] != batch.ref:
         raise _invalid("its statement is of another batch")
-    return Found(document, signer, token)
+    return Found(document, token)
 
 
 def _invalid(problem: str) -> VerificationError:

@@ -125,6 +125,10 @@ def build_parser(language: str) -> argparse.ArgumentParser:
     opened.add_argument("ref")
     opened.add_argument("--out", default="", help=t("输出目录", "directory to write to"))
 
+    _subject_commands(
+        group("subject", "个人信息主体：哪些计算使用了我的信息", "persons: which runs used my data"), command, t
+    )
+
     receipt = group("receipt", "用量凭证", "receipts")
     got = command(receipt, "get", "receipts:get", "下载凭证包", "fetch a receipt bundle")
     got.add_argument("ref")
@@ -162,6 +166,14 @@ def build_parser(language: str) -> argparse.ArgumentParser:
     fetched.add_argument("--replace", action="store_true", help=t("替换已固定的策略", "replace the pinned one"))
     _witness_commands(group("witness", "检查点见证方", "a witness of logs"), command, t)
     return parser
+
+
+def _subject_commands(place: Any, command: Any, t: Any) -> None:
+    made = command(place, "card", "subject:card", "生成告知卡", "make a notice card")
+    made.add_argument("--out", default="notice-card.json", help=t("写入的文件", "file to write"))
+    told = command(place, "runs", "subject:runs", "列出使用过我信息的计算", "list the runs that used my data")
+    told.add_argument("--card", default="notice-card.json", help=t("告知卡", "the card"))
+    told.add_argument("--days", type=int, default=90, help=t("查看最近几天", "how many days back"))
 
 
 def _contract_commands(place: Any, command: Any, t: Any) -> None:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 ROUNDS = 4
 NODE_ROUNDS = 60
-_VERBS = ("poll", "consent", "claim", "offer", "progress", "refuse", "fail", "submit", "no-such-verb")
+_VERBS = ("poll", "consent", "claim", "offer", "progress", "notices", "refuse", "fail", "submit", "no-such-verb")
 _STEPS = ("admit", "reject", "verify", "approve", "return", "certify", "list", "delist", "submit", "no-such-step")
 # Names that some address reads, so that the values get past the first check.
 _NAMES = (  # noqa: SIM905  a list of sixty names reads better as a text

@@ -15,6 +15,8 @@ PUBLIC = {
     ("ProductsView", "get"),
     ("ProductView", "get"),
     ("CertificateView", "get"),
+    ("NoticesView", "get"),  # sealed to persons who sign in nowhere
+    ("NoticePieceView", "get"),
     ("NodeView", "post"),  # its signature is the credential
     ("KeyRevocationsView", "post"),  # so is that of a withdrawn key, which may be all that its owner has left
     ("TraceView", "get"),  # strangers see what the public log shows
