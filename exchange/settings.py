@@ -83,6 +83,7 @@ INSTALLED_APPS = [
     "listings.apps.ListingsConfig",
     "contracts.apps.ContractsConfig",
     "compute.apps.ComputeConfig",
+    "exchange.subjects.apps.SubjectsConfig",
 ]
 
 MIDDLEWARE = [
@@ -212,6 +213,7 @@ REST_FRAMEWORK = {
         "login": env.str("LOGIN_RATE", default="10/min"),  # one user name from one address
         "login_address": env.str("LOGIN_ADDRESS_RATE", default="120/min"),  # any names from one address
         "public": "600/min",
+        "objection": "30/hour",  # filed from one address; asking for their state counts as public
     },
     "NUM_PROXIES": TRUSTED_PROXIES,
     "EXCEPTION_HANDLER": "exchange.web.problems.handle",
@@ -274,6 +276,7 @@ CELERY_BEAT_SCHEDULE = {
     "advance-contracts": {"task": "contracts.advance_contracts", "schedule": 2.0},
     "advance-computations": {"task": "compute.advance_computations", "schedule": 2.0},
     "expire-tasks": {"task": "compute.expire_tasks", "schedule": 5.0},
+    "overdue-objections": {"task": "subjects.find_overdue_objections", "schedule": 60.0},
     "forget-notices": {"task": "compute.forget_notices", "schedule": 3600.0},
 }
 

@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("listings.urls")),
     path("", include("contracts.urls")),
     path("", include("compute.urls")),
+    path("", include("exchange.subjects.urls")),
     path("desk/", include("exchange.desk.urls")),
     path("", include("exchange.front.urls")),
 ]

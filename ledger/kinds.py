@@ -72,6 +72,11 @@ class EntryKind(StrEnum):
     RESULT_RELEASED = "result.released"
     RESULT_DELIVERED = "result.delivered"
     RESULT_WITHHELD = "result.withheld"
+    # data subjects
+    OBJECTION_FILED = "objection.filed"
+    OBJECTION_MARKED = "objection.marked"
+    OBJECTION_ANSWERED = "objection.answered"
+    OBJECTION_OVERDUE = "objection.overdue"
     # the exchange itself
     POLICY_PUBLISHED = "policy.published"
     STAFF_VIEWED = "staff.viewed"

@@ -23,6 +23,7 @@ MAX_BUNDLE_BYTES = 4 * 1024 * 1024
 MAX_PART_BYTES = 4 * 1024 * 1024  # one sealed part; a contract's output.max_bytes is lower
 TRANSPORT = "mutual TLS 1.3, one-job pinned certificates"
 VERBS = ("poll", "consent", "claim", "offer", "progress", "notices", "refuse", "fail", "submit")
+OBJECTION_VERBS = ("objections", "mark_objection", "answer_objection")
 OUTCOMES = ("completed", "refused", "failed")
 
 _ORG, _CONTRACT, _COMPUTATION = shapes.urn("org"), shapes.urn("contract"), shapes.urn("computation")
@@ -204,7 +205,7 @@ SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
     },
     NODE_MESSAGE: {
         "organization": _ORG,
-        "verb": shapes.choice(*VERBS),
+        "verb": shapes.choice(*VERBS, *OBJECTION_VERBS),
         "audience": shapes.document_key,
         "created": shapes.time,
         "nonce": HEX32,

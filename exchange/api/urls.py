@@ -26,5 +26,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/ledger/", include("ledger.api.urls")),
     path("v1/", include("listings.api.urls")),
     path("v1/", include("contracts.api.urls")),
+    path("v1/", include("exchange.subjects.api.urls")),  # before the nodes' other verbs
     path("v1/", include("compute.api.urls")),
 ]

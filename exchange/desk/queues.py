@@ -15,6 +15,7 @@ from contracts.querysets import ContractQuerySet
 from contracts.states import FUNDABLE, ContractState
 from exchange.members.models import Membership, Organization, SigningKey
 from exchange.members.permissions import Permission, has_permission
+from exchange.subjects import queues as subject_queues
 from ledger import publication
 from ledger.actions import chain_alarms
 from ledger.actions.log import HELD_BY_WITNESS
@@ -60,6 +61,7 @@ def desks(*, by: Membership) -> list[Desk]:
     if has_permission(by, Permission.COMPUTATION_VIEW_ANY):
         mine = has_permission(by, Permission.COMPUTATION_REVIEW)
         found.append(Desk("computations", compute_queues.to_review(by=by).count(), mine))
+        found.append(Desk("objections", subject_queues.waiting(), False))  # the providers answer them
     if has_permission(by, Permission.MONEY_VIEW_ANY):
         found.append(Desk("deposits", to_fund().count(), has_permission(by, Permission.MONEY_CONFIRM)))
     if has_permission(by, Permission.HEALTH_VIEW):

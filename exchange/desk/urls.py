@@ -12,6 +12,7 @@ urlpatterns = [
     path("products/", views.products, name="products"),
     path("products/<str:ref>/", views.product, name="product"),
     path("computations/", views.computations, name="computations"),
+    path("objections/", views.objections, name="objections"),
     path("deposits/", views.deposits, name="deposits"),
     path("deposits/<str:ref>/", views.confirm_deposit, name="confirm-deposit"),
     path("health/", views.health, name="health"),

@@ -23,6 +23,7 @@ from exchange.members.access import access_organization
 from exchange.members.actions import organizations
 from exchange.members.models import Membership, Organization
 from exchange.members.permissions import Permission, check_permission, is_staff
+from exchange.subjects import queues as subject_queues
 from exchange.web import problems
 from exchange.web.requests import acting_membership
 from listings.access import access_product, may_see_file
@@ -133,6 +134,15 @@ def computations(request: HttpRequest) -> HttpResponse:
     by = acting_membership(request)
     check_permission(by, Permission.COMPUTATION_VIEW_ANY)
     return render(request, "desk/computations.html", {"computations": compute_queues.to_review(by=by)})
+
+
+@require_GET
+@staff_only
+def objections(request: HttpRequest) -> HttpResponse:
+    """Show data subjects' objections and until when they wait: template `desk/objections.html` with `page`."""
+    check_permission(acting_membership(request), Permission.COMPUTATION_VIEW_ANY)
+    page = Paginator(subject_queues.all_objections(), PAGE_SIZE).get_page(request.GET.get("page"))
+    return render(request, "desk/objections.html", {"page": page})
 
 
 @require_GET

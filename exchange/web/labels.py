@@ -110,6 +110,9 @@ TONES: Mapping[str, str] = {
         ("anchored", "certified", "approved", "committed", "completed", "online", "PASS", "charged"), "good"
     ),
     **dict.fromkeys(("executing", "dispatched", "running", "claimed", "ready", "sent", "authorized", "sealed"), "busy"),
+    **dict.fromkeys(("filed", "marked"), "wait"),  # objections
+    **dict.fromkeys(("answered", "corrected", "upheld"), "good"),
+    "overdue": "bad",
     **dict.fromkeys(("reviewing", "consenting", "in_review", "signing", "proposed", "applied", "publicity"), "wait"),
     **dict.fromkeys(("pending", "requested", "returned", "returned_for_correction", "expiring", "announced"), "wait"),
     **dict.fromkeys(("signed", "agreed", "funded", "reserved", "prepared", "NOT_CHECKED"), "wait"),
@@ -255,6 +258,8 @@ TERMS: Words = {
     "sealed_result": _("Result sealed to the buyer's key"),
     "opens_and_verifies": _("The result opens and its receipt verifies"),
     "per_call": _("Per released call"),
+    "per_subject": _("Per person asked about"),
+    "per_row": _("Per row compared"),
     "released": _("Counted when a result is released"),
     "request_id": _("The request's own identifier"),
     "semi-honest": _("Semi-honest"),
@@ -457,6 +462,10 @@ ENTRY_KINDS: Words = {
     "result.released": _("Result released"),
     "result.delivered": _("Result handed to its receiver"),
     "result.withheld": _("Result withheld"),
+    "objection.filed": _("Objection filed by a data subject"),
+    "objection.marked": _("Record marked as disputed"),
+    "objection.answered": _("Objection answered"),
+    "objection.overdue": _("Objection not answered in time"),
     "policy.published": _("Policy published"),
     "staff.viewed": _("Viewed by staff"),
     "chain.event": _("Chain event"),
@@ -494,6 +503,15 @@ CHAIN_RECORDS: Words = {
     "void": _("Withdrawal of a signed statement"),
 }
 
+OBJECTIONS: Words = {
+    "filed": _("Filed"),
+    "marked": _("Marked as disputed"),
+    "answered": _("Answered"),
+    "overdue": _("Overdue"),
+    "corrected": _("Record corrected"),
+    "upheld": _("Record upheld"),
+}
+
 TABLES: Mapping[str, Words] = {
     "state": STATES,
     "entry": ENTRY_KINDS,
@@ -516,6 +534,7 @@ TABLES: Mapping[str, Words] = {
     "account": ACCOUNTS,
     "chain": CHAIN_RECORDS,
     "field": FIELDS,
+    "objection": OBJECTIONS,
 }
 
 

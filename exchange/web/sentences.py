@@ -49,6 +49,11 @@ CHINESE: Mapping[str, str] = {
     "ADDRESS_UNCONFIRMED": "邮箱地址尚未验证。请先打开验证邮件中的链接。",
     "SECOND_FACTOR_NEEDED": "该账户需要动态口令。请附上 code 后重试。",
     "KEY_FILE_INVALID": "密钥文件无法使用。请检查路径、权限与口令。",
+    # data subjects
+    "NOTICE_TOKEN_UNKNOWN": "本交易所没有带此令牌的通知。请重新打开您的通知。",
+    "OBJECTION_NOT_TO_PROVIDER": "该机构未向此次计算提供数据。请选择通知所列的机构。",
+    "OBJECTION_EXISTS": "您已就此次计算向该机构提出异议。请查看其办理状态。",
+    "OBJECTION_CLOSED": "该异议已经答复，答复不可更改。",
     # contracts
     "CONTRACT_NOT_FOUND": "没有您可以查看的这份合约。请查看您的合约列表。",
     "PARTY_KEYS_MISSING": "有一方未获准入或尚未登记全部公钥。请其先登记公钥卡。",

@@ -18,6 +18,9 @@ PUBLIC = {
     ("NoticesView", "get"),  # sealed to persons who sign in nowhere
     ("NoticePieceView", "get"),
     ("NodeView", "post"),  # its signature is the credential
+    ("ObjectionNodeView", "post"),  # the same
+    ("ObjectionsView", "post"),  # a notice's token is the credential, of persons without an account
+    ("ObjectionStatusView", "post"),
     ("KeyRevocationsView", "post"),  # so is that of a withdrawn key, which may be all that its owner has left
     ("TraceView", "get"),  # strangers see what the public log shows
     ("LogView", "get"),
@@ -29,7 +32,11 @@ PUBLIC = {
     ("SpectacularSwaggerSplitView", "get"),
 }
 # A token is new each time by design; withdrawing it or a key, and a node's messages, are idempotent in themselves.
-REPEATABLE = {"LoginView", "LogoutView", "NodeView", "KeyRevocationsView"}
+# So is an objection, by its token and provider; asking for its state is a read.
+REPEATABLE = {
+    "LoginView", "LogoutView", "NodeView", "KeyRevocationsView", "ObjectionNodeView", "ObjectionsView",
+    "ObjectionStatusView",
+}  # fmt: skip
 
 
 def api_views():

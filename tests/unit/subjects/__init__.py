@@ -1,0 +1,1 @@
+"""Objections of data subjects."""
