@@ -18,13 +18,12 @@ Source: Rindal and Raghuraman, Blazing Fast PSI, CCS 2022; Mohassel and Rindal, 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from compute.engines import greeting, identifiers, link
+from compute.engines import greeting, keeping, link
 from compute.engines.base import Estimate, Learned, SecurityCard, StageContext, write_part
 from compute.engines.errors import EngineRefused
 from compute.engines.two_owners import (
     COMPUTE_PARTY,
     GROUP_OWNER,
-    OWNERS,
     VALUE_OWNER,
     Shape,
     TwoOwnerStatistics,
@@ -35,7 +34,7 @@ from compute.engines.two_owners import (
 )
 from compute.protocol import operations
 
-PSI_STAGE, SPU_STAGE = 1, 2
+CIRCUIT_CELLS = 1 << 24  # secret numbers of the one-hot input, 128 MB; sums of more rows come from dealt shares
 
 AnyShape = TypeVar("AnyShape", bound=Shape)
 
@@ -47,6 +46,7 @@ class AlignedStatistics(TwoOwnerStatistics):
     operation: ClassVar[str] = operations.ALIGNED_STATISTICS
     roles: ClassVar[tuple[str, ...]] = ("data", "data", "compute")
     link_stages: ClassVar[int] = 3
+    goes_on: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ("cryptography", "numpy", "pandas", "spu")
     parts: ClassVar[int] = 3
     storage: ClassVar[str] = "aby3.AShr<FM64>"
@@ -112,6 +112,7 @@ class AlignedStatistics(TwoOwnerStatistics):
             else:
                 content = self._contribute(context, mesh, spu_stages)
             mesh.conclude()
+        keeping.forget(context, context.job_digest)
         context.progress("part", 100)
         return write_part(engine=self.id, context=context, content=content)
 
@@ -121,13 +122,16 @@ class AlignedStatistics(TwoOwnerStatistics):
         context.progress("match", 20)
         shape = receive_shape(context, mesh, Shape)
         context.progress("compute", 40)
-        return {"layout": None, **spu_stages.circuit(context, shape, one_hot=None, inputs=None)}
+        if shape.rows * len(shape.group_of) <= CIRCUIT_CELLS:
+            return {"layout": None, **spu_stages.circuit(context, shape, one_hot=None, inputs=None)}
+        from compute.engines import aligned_sums
+
+        return {"layout": None, "storage": self.storage, "shares": aligned_sums.deal(context, mesh, shape)}
 
     def _contribute(self, context: StageContext, mesh: link.Mesh, spu_stages: Any) -> dict[str, Any]:
-        from compute.engines import loading, spu_matching
+        from compute.engines import aligned_sums, loading
 
         parameters, rank, peer = context.parameters, context.rank, 1 - context.rank
-        owns_groups = rank == GROUP_OWNER
         if context.dataset is None:
             raise EngineRefused("JOB_DIFFERS", "A data party needs its dataset.")
         meta = loading.load_meta(context.dataset)
@@ -135,24 +139,22 @@ class AlignedStatistics(TwoOwnerStatistics):
         greeting.check_jobs(context, mesh)
         own = hello(context, meta)
         hellos = {rank: own, peer: greeting.load(mesh.exchange({peer: greeting.dump(own)})[peer])}
-        key = greeting.job_key(context, mesh, ranks=OWNERS)
-        mesh.watch(spu_stages.leave_as_lost(context))
-        table = loading.load_table(
-            context.dataset, meta, values=[] if owns_groups else parameters["values"], blocks=owns_groups, ids=True
-        )
-        context.progress("match", 20)
-        keys = identifiers.keyed(table.ids or (), key)
-        places, digest = spu_matching.match(context, keys, stage=PSI_STAGE, ranks=OWNERS)
-        layout, shape = agree(parameters, hellos, rows=len(places))
-        told = {"order": digest, "shape": shape.describe()}
+        found = aligned_sums.match(context, mesh, meta)
+        layout, shape = agree(parameters, hellos, rows=found.rows)
+        told = {"order": found.order, "shape": shape.describe()}
         if greeting.load(mesh.exchange({peer: greeting.dump(told)})[peer]) != told:
             raise greeting.differs("The data parties do not agree on the matched order; submit again.")
         mesh.exchange({COMPUTE_PARTY: greeting.dump(shape.describe())})
         context.progress("compute", 40)
-        if owns_groups:
-            one_hot = spu_stages.one_hot(spu_stages.released_blocks(table.blocks, places, shape), shape)
+        if shape.rows * len(shape.group_of) > CIRCUIT_CELLS:
+            shares = aligned_sums.add_up(context, mesh, found, shape)
+            return {"layout": layout, "storage": self.storage, "shares": shares}
+        payload = found.all()
+        if rank == GROUP_OWNER:
+            released = spu_stages.released_blocks(payload[:, 0], found.totals, shape)
+            one_hot = spu_stages.one_hot(released, shape)
             return {"layout": layout, **spu_stages.circuit(context, shape, one_hot=one_hot, inputs=None)}
-        inputs = spu_stages.value_inputs([table.values[name][places] for name in parameters["values"]], shape)
+        inputs = spu_stages.value_inputs(list(payload.T), shape)
         return {"layout": layout, **spu_stages.circuit(context, shape, one_hot=None, inputs=inputs)}
 
 

@@ -8,9 +8,9 @@ with certificates made for this one job. What `run` returns, the *part*, is this
 result and says nothing by itself; the buyer's `open` needs the others' parts too.
 
 Called how often: `check` is pure and may be called any time, without the numeric libraries. `run` is
-called once per process. After a crash nothing is resumed: the process and its directory are thrown away,
-nothing has been released, and the run is void at every party, because a peer that is lost ends the
-others with PEER_LOST in bounded time.
+called once per process. After a crash the process and its directory are thrown away, nothing has been released, and
+the run is void at every party, because a peer that is lost ends the others with PEER_LOST in bounded time. Only an
+engine that `goes_on` may be started again within the same job, from what it had written into its state.
 
 Importing this module loads no numeric library; a data node's daemon imports it.
 """
@@ -38,6 +38,7 @@ PART_TYPE = "hengshu/part/v1"
 RESULT_TYPE = "grouped_statistics/v1"
 PLACES = 6  # decimals of mean and variance, rounded once, half to even
 MAX_PART_BYTES = 4 * 1024 * 1024
+BUCKET_ROWS = 1 << 21  # of the larger of two tables that are matched; the library takes most of a bucket's memory
 
 Progress = Callable[[str, int], None]
 
@@ -112,6 +113,7 @@ class StageContext:
     min_group: int  # the k this party's node insists on
     deadline: float  # time.monotonic()
     progress: Progress = field(default=lambda stage, percent: None)
+    bucket_rows: int = BUCKET_ROWS  # above so many rows a table is matched by buckets; a power of two
     state: Path | None = None  # this engine's own directory at this node, which outlives runs; None: it keeps nothing
 
     @property
@@ -214,6 +216,9 @@ class Engine(ABC):
     link_stages: ClassVar[int]  # addresses used, in order
     packages: ClassVar[tuple[str, ...]]  # whose versions belong in the report
     card: ClassVar[SecurityCard]
+    goes_on: ClassVar[bool] = (
+        False  # started again within its job, it goes on from what it keeps under the job's digest
+    )
 
     @property
     def version(self) -> str:

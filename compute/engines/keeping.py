@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 from compute.engines.base import StageContext
@@ -17,6 +18,12 @@ def directory(context: StageContext, name: str) -> Path:
     found = context.state / name
     found.mkdir(mode=0o700, parents=True, exist_ok=True)
     return found
+
+
+def forget(context: StageContext, name: str) -> None:
+    """Remove a directory that `directory` gave; there need be none."""
+    if context.state is not None:
+        shutil.rmtree(context.state / name, ignore_errors=True)
 
 
 def secret(path: Path) -> bytes:

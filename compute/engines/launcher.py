@@ -52,6 +52,7 @@ def write_job(
     memory_mb: int = DEFAULT_MEMORY_MB,
     file_mb: int = DEFAULT_FILE_MB,
     state: Path | None = None,
+    bucket_rows: int | None = None,
 ) -> None:
     """Write everything one run may know into its directory, which must exist and be private (0700).
 
@@ -61,6 +62,7 @@ def write_job(
         dataset: directory of the verified dataset version, or its `data.csv` if it is of the old form; None without
             data.
         min_group: the k this node insists on; the job's own is kept when larger.
+        bucket_rows: above so many rows tables are matched by buckets; None for the engines' own bound.
         state: directory that the engine keeps from run to run; None for engines that keep nothing.
     """
     names = {}
@@ -82,6 +84,7 @@ def write_job(
         "file_mb": file_mb,
         "state": None if state is None else str(state.resolve()),
         "parent": os.getpid(),
+        **({} if bucket_rows is None else {"bucket_rows": bucket_rows}),
     }
     _create(work_dir / JOB_FILE, json.dumps(spec, ensure_ascii=False).encode())
 

@@ -81,7 +81,10 @@ class Mesh:
         return self.exchange(dict.fromkeys(self._peers, message))
 
     def watch(self, on_lost: Callable[[], None]) -> None:
-        """Call `on_lost` from a thread as soon as a peer hangs up, until `stop_watching`."""
+        """Call `on_lost` from a thread as soon as a peer hangs up, until `stop_watching`; asked again, it changes
+        nothing."""
+        if self._watcher is not None:
+            return
         poller = select.poll()
         for peer in self._peers.values():
             poller.register(peer.fileno(), _GONE)

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from compute.engines import gate, greeting, identifiers, link
+from compute.engines import gate, greeting, identifiers, keeping, link
 from compute.engines.base import (
     Engine,
     Estimate,
@@ -74,6 +74,7 @@ class Matching(Engine):
     operation: ClassVar[str] = operations.MATCHING
     roles: ClassVar[tuple[str, ...]] = ("data",)
     link_stages: ClassVar[int] = 2
+    goes_on: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ("cryptography", "numpy", "pandas", "rbcl", "spu")
     card: ClassVar[SecurityCard] = SecurityCard(
         technique="psi",
@@ -163,6 +164,7 @@ class Matching(Engine):
             else:
                 found = self._by_library(context, mesh, meta)
             mesh.conclude()
+        keeping.forget(context, context.job_digest)
         context.progress("part", 100)
         content = _content(context.parameters["form"], found, k=k, size=meta.magnitude)
         return write_part(engine=self.id, context=context, content=content)
@@ -184,25 +186,26 @@ class Matching(Engine):
     def _by_library(self, context: StageContext, mesh: link.Mesh, meta: DatasetMeta) -> "Found":
         from compute.engines import buckets, spu_links, spu_matching
 
-        parties, protocol = range(context.parties), context.parameters["protocol"]
-        magnitudes = mesh.broadcast(greeting.dump({"magnitude": meta.magnitude}))
-        many = buckets.count(
-            [meta.magnitude, *(_number(greeting.load(one), "magnitude") for one in magnitudes.values())]
-        )
+        ranks, protocol = range(context.parties), context.parameters["protocol"]
+        many = buckets.agree(context, mesh, meta, ranks=ranks)
+        rows: tuple[int, ...] = ()
         if many > 1:
-            work = buckets.prepare(context, mesh, meta, buckets=many)
-            size, rows = work.rows, buckets.match(context, mesh, work, protocol=protocol)
+            work = buckets.prepare(context, mesh, meta, buckets.RowNumbers(), buckets=many, ranks=ranks)
+            buckets.match(context, mesh, work, ranks=ranks, protocol=protocol, broadcast=False)
+            size, count = work.rows, work.matched_rows()
+            if context.parameters["form"] == "list":
+                rows = tuple(sorted(row for part in work.matched() for row in part[:, 0].tolist()))
         else:
             keys = _keys(context, mesh, meta)
             mesh.watch(spu_links.leave_as_lost(context))
             found, _ = spu_matching.match(
-                context, keys, stage=PSI_STAGE, ranks=parties, protocol=protocol, broadcast=False
+                context, keys, stage=PSI_STAGE, ranks=ranks, protocol=protocol, broadcast=False
             )
-            size, rows = len(keys), found.tolist()
+            size, count, rows = len(keys), len(found), tuple(found.tolist())
         # Row counts are no secret of these protocols, and the receiver's k needs them.
         mesh.stop_watching()
         sizes = [_number(greeting.load(one), "rows") for one in mesh.broadcast(greeting.dump({"rows": size})).values()]
-        return Found(len(rows), (size, *sizes), tuple(rows)) if context.rank == RECEIVER else Found(0, ())
+        return Found(count, (size, *sizes), rows) if context.rank == RECEIVER else Found(0, ())
 
     def open(self, parts: Sequence[bytes], *, job: Mapping[str, Any], request: Mapping[str, Any]) -> Matched:
         """See Engine.open; needs neither SPU nor numpy."""

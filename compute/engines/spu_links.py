@@ -37,8 +37,10 @@ def leave_as_lost(context: StageContext) -> Callable[[], None]:
     return leave
 
 
-def connect(context: StageContext, stage: int, *, ranks: Sequence[int]) -> Any:
+def connect(context: StageContext, stage: int, *, ranks: Sequence[int], receive_seconds: int = _RECEIVE_SECONDS) -> Any:
     """A brpc link over mutual TLS between some ranks of the job, their certificates pinned.
+
+    `receive_seconds` bounds how much longer than this party a peer may work before it sends.
 
     Raises:
         LinkLost: DEADLINE when no time is left; the library's own RuntimeError when a peer does not come.
@@ -48,7 +50,7 @@ def connect(context: StageContext, stage: int, *, ranks: Sequence[int]) -> Any:
     left = context.deadline - time.monotonic()
     if left <= 0:
         raise LinkLost("The deadline passed before the parties could link; submit again.", code="DEADLINE")
-    description.recv_timeout_ms = _RECEIVE_SECONDS * 1000
+    description.recv_timeout_ms = receive_seconds * 1000
     description.connect_retry_times = 30
     description.connect_retry_interval_ms = 200
     for rank in ranks:

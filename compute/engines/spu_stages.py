@@ -83,15 +83,20 @@ class Machine:
         return {"storage": meta.storage_type, "shares": base64.b64encode(content).decode()}
 
 
-def released_blocks(blocks: Int64, places: Int64, shape: Shape) -> Int64:
+def released_blocks(blocks: Int64, totals: Sequence[int], shape: Shape) -> Int64:
     """The block of each matched person, FILTERED where the block's unmatched rest would be too few.
 
-    Shapes: blocks (n,) of all persons; places (m,) of the matched ones; result (m,).
+    Shapes: blocks (m,) of the matched persons; totals (blocks,) of all persons; result (m,).
     """
-    size = len(shape.group_of)
-    matched, totals = np.bincount(blocks[places], minlength=size), np.bincount(blocks, minlength=size)
-    is_hidden = np.array(gate.hidden_by_rest(matched.tolist(), totals=totals.tolist(), k=shape.k), bool)
-    return np.where(is_hidden[blocks[places]], gate.FILTERED, blocks[places])
+    matched = np.bincount(blocks, minlength=len(shape.group_of))
+    is_hidden = np.array(gate.hidden_by_rest(matched.tolist(), totals=totals, k=shape.k), bool)
+    return np.where(is_hidden[blocks], gate.FILTERED, blocks)
+
+
+def block_totals(blocks: Int64, shape: Shape) -> list[int]:
+    """How many persons each block has."""
+    found: list[int] = np.bincount(blocks, minlength=len(shape.group_of)).tolist()
+    return found
 
 
 def one_hot(blocks: Int64, shape: Shape) -> Int64:

@@ -134,7 +134,8 @@ class TwoPartyStatistics(TwoOwnerStatistics):
         context.progress("compute", 40)
         one_hot = inputs = None
         if owns_groups:
-            one_hot = spu_stages.one_hot(spu_stages.released_blocks(table.blocks, places, shape), shape)
+            totals = spu_stages.block_totals(table.blocks, shape)
+            one_hot = spu_stages.one_hot(spu_stages.released_blocks(table.blocks[places], totals, shape), shape)
         else:
             inputs = spu_stages.value_inputs([table.values[name][places] for name in parameters["values"]], shape)
         share = spu_stages.circuit(context, shape, one_hot=one_hot, inputs=inputs, stage=SPU_STAGE, parties=2)

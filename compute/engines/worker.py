@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from compute.engines import columns, link, registry
-from compute.engines.base import MAX_PART_BYTES, StageContext
+from compute.engines.base import BUCKET_ROWS, MAX_PART_BYTES, StageContext
 from compute.engines.errors import EngineRefused
 from ledger.proofs import statements
 
@@ -150,6 +150,7 @@ def _context(work_dir: Path, spec: Mapping[str, Any], *, deadline: float, progre
         deadline=deadline,
         progress=progress,
         state=None if spec["state"] is None else Path(spec["state"]),
+        bucket_rows=int(spec.get("bucket_rows", BUCKET_ROWS)),
     )
 
 

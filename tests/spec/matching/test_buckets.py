@@ -2,15 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from compute.engines import launcher
 from compute.protocol import operations
 from ledger.proofs import statements
 from tests.factories.engines import Job
@@ -19,26 +16,7 @@ from tests.spec.matching.test_matching import RECEIVER, expected
 
 pytestmark = pytest.mark.engine
 
-SMALL = "from compute.engines import buckets, worker; import sys; buckets.BUCKET_ROWS = 16; worker.main(sys.argv[1:])"
-
-
-@pytest.fixture(autouse=True)
-def small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers whose buckets hold 16 rows and not two million."""
-
-    def start(work_dir: Path, *, deadline_seconds: float) -> launcher.Run:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SMALL, str(work_dir)],
-            cwd=work_dir,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={"PATH": "/usr/bin:/bin", "TMPDIR": str(work_dir), "PYTHONPATH": str(Path.cwd())},
-            start_new_session=True,
-        )
-        return launcher.Run(process, work_dir, deadline=time.monotonic() + deadline_seconds)
-
-    monkeypatch.setattr(launcher, "start", start)
+BUCKET_ROWS = 16
 
 
 def job(root: Path, data: Path) -> Job:
@@ -52,7 +30,7 @@ def stopped(root: Path) -> list[Path]:
         Owner(people, {}).write(root / f"data{rank}")
     first = job(root / "first", root)
     kept = [root / f"state{rank}" / statements.digest(first.job) for rank in range(2)]
-    runs = [first.start(rank, state=root / f"state{rank}") for rank in range(2)]
+    runs = [first.start(rank, state=root / f"state{rank}", bucket_rows=BUCKET_ROWS) for rank in range(2)]
     until = time.monotonic() + 60
     while (
         not all(list(path.glob("*.done")) for path in kept) and not runs[0].is_finished() and time.monotonic() < until
@@ -68,7 +46,7 @@ def stopped(root: Path) -> list[Path]:
 def started_again(root: Path) -> tuple[Job, dict[str, Any]]:
     """The same job once more, with what was kept; its opened result."""
     second = job(root / "second", root)
-    runs = [second.start(rank, state=root / f"state{rank}") for rank in range(2)]
+    runs = [second.start(rank, state=root / f"state{rank}", bucket_rows=BUCKET_ROWS) for rank in range(2)]
     for run in runs:
         run.wait()
     return second, second.engine.open([run.part() for run in runs], job=second.job, request=second.request).describe()
