@@ -15,6 +15,7 @@ from typing import Any
 from compute.node import config as configuration
 from compute.node import consents, datasets, gate_cli, journal, relay, service, sources, trust, witnessing
 from compute.node.errors import ConfigInvalid, DatasetInvalid, NodeError
+from compute.node.objection_cli import add as add_objections
 from compute.node.store import Store
 from compute.protocol import documents, keyfiles, shapes
 from compute.protocol.documents import DocumentInvalid
@@ -431,6 +432,7 @@ def _parser() -> argparse.ArgumentParser:
         return top.add_parser(name, help=help_text, parents=[common]).add_subparsers(required=True, metavar="COMMAND")
 
     gate_cli.add(command, family, top)
+    add_objections(command, family)
     made = command(top, "init", initialise, "make a node / 建立节点")
     made.add_argument("--name", required=True, help="short name / 简称")
     made.add_argument("--organization", required=True, help="urn:hengshu:org:…")
@@ -453,9 +455,8 @@ def _parser() -> argparse.ArgumentParser:
     command(dataset, "list", dataset_list, "what is here / 列出数据集")
 
     contract = family("contract", "contracts / 合约")
-    command(contract, "accept", contract_accept, "accept a signed contract / 接受已签合约").add_argument(
-        "file", type=Path
-    )
+    accepted = command(contract, "accept", contract_accept, "accept a signed contract / 接受已签合约")
+    accepted.add_argument("file", type=Path)
     command(contract, "list", contract_list, "accepted contracts / 列出已接受合约")
 
     consent = family("consent", "consents / 同意")

@@ -172,8 +172,17 @@ def _subject_commands(place: Any, command: Any, t: Any) -> None:
     made = command(place, "card", "subject:card", "生成告知卡", "make a notice card")
     made.add_argument("--out", default="notice-card.json", help=t("写入的文件", "file to write"))
     told = command(place, "runs", "subject:runs", "列出使用过我信息的计算", "list the runs that used my data")
-    told.add_argument("--card", default="notice-card.json", help=t("告知卡", "the card"))
-    told.add_argument("--days", type=int, default=90, help=t("查看最近几天", "how many days back"))
+    objected = command(
+        place, "object", "objections:file", "对某次计算所用的记录提出异议", "object to a record of a run"
+    )
+    objected.add_argument("--provider", default="", help=t("哪个机构的记录", "whose record"))
+    objected.add_argument("--text", required=True, help=t("写明异议内容的文件", "a file that says what is disputed"))
+    answered = command(place, "answer", "objections:answers", "异议办理状态与答复", "how objections stand, and answers")
+    for parser in (objected, answered):
+        parser.add_argument("--computation", default="", help=t("哪一次计算", "which run"), required=parser is objected)
+    for parser in (told, objected, answered):
+        parser.add_argument("--card", default="notice-card.json", help=t("告知卡", "the card"))
+        parser.add_argument("--days", type=int, default=90, help=t("查看最近几天", "how many days back"))
 
 
 def _contract_commands(place: Any, command: Any, t: Any) -> None:
