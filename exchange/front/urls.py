@@ -8,6 +8,7 @@ app_name = "front"
 urlpatterns = [
     path("", views.home, name="home"),
     path("about/", views.about, name="about"),
+    path("subject/", views.subject, name="subject"),
     path("workplace/", views.workplace, name="workplace"),
     path("account/", views.account, name="account"),
     path("join/", views.join, name="join"),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -9,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from exchange.front import figures
+from exchange.front import figures, subject_words
 from exchange.front.forms import ApplicationForm, CardForm
 from exchange.kernel.errors import DomainError
 from exchange.members.access import access_organization, may_view_file
@@ -33,6 +34,13 @@ def home(request: HttpRequest) -> HttpResponse:
 def about(request: HttpRequest) -> HttpResponse:
     """Show the rules in short, and what each promise does not cover: template `front/about.html`."""
     return render(request, "front/about.html")
+
+
+@require_GET
+def subject(request: HttpRequest) -> HttpResponse:
+    """Show a person which runs used its data, opened in its own browser: template `front/subject.html`."""
+    context = {"words": subject_words.words(), "kept_days": settings.NOTICE_RETENTION_DAYS}
+    return render(request, "front/subject.html", context)
 
 
 @require_GET

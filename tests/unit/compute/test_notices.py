@@ -99,7 +99,7 @@ def test_many_batches_come_in_pages_and_pieces(world, client, monkeypatch):
 
 
 def test_without_its_notices_a_scoring_is_not_released(world, monkeypatch):
-    """Sent and named, not sent, half sent, another root: only the first ends in a result, and only then is it charged."""
+    """Not sent, half sent, not named, another root: refused, and nothing is charged; sent and named: released."""
     monkeypatch.setattr(notices, "CHUNK_RECORDS", 32)
     computation, (bank, *agencies) = world.running()
     batch = scoring.batch_of(bank, [cards.card()["public_key"]])
