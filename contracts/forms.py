@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from compute.protocol import operations
 from contracts.terms import Choices
+from contracts.usage import Unit
 from exchange.members.models import Organization
 from exchange.web import labels
 from listings.models import Product
@@ -48,8 +49,13 @@ class ProposalForm(forms.Form):
     unit_price_yuan = forms.DecimalField(
         label=_("Unit price in yuan, tax included"), min_value=0, max_value=_MOST_YUAN, decimal_places=2
     )
-    quota_total = forms.IntegerField(label=_("Runs in total"), min_value=1, initial=20)
-    quota_per_day = forms.IntegerField(label=_("Runs a day"), min_value=1, initial=20)
+    unit = forms.ChoiceField(
+        label=_("Counted"),
+        required=False,
+        choices=[("", _("As usual for the operation")), *((one.value, labels.TERMS[one.value]) for one in Unit)],
+    )
+    quota_total = forms.IntegerField(label=_("Units in total"), min_value=1, initial=20)
+    quota_per_day = forms.IntegerField(label=_("Units a day"), min_value=1, initial=20)
     days = forms.IntegerField(label=_("Term in days"), min_value=1, max_value=365, initial=365)
     min_cell = forms.IntegerField(
         label=_("Smallest group of persons"), min_value=operations.MINIMUM_GROUP, initial=operations.MINIMUM_GROUP
@@ -95,6 +101,7 @@ class ProposalForm(forms.Form):
             effective_from=now,
             effective_to=now + timedelta(days=data["days"]),
             unit_price_fen=int(data["unit_price_yuan"] * _FEN),
+            unit=data["unit"],
             quota_total=data["quota_total"],
             quota_per_day=data["quota_per_day"],
             min_cell=data["min_cell"],

@@ -88,6 +88,7 @@ class Choices:
     quota_total: int = 20
     quota_per_day: int = 20
     rate_per_minute: int = 10
+    unit: str = ""  # the operation's usual one, if not chosen
     tax_rate_basis_points: int = 600
     escrow_minimum_fen: int | None = None  # two runs, if not chosen
     min_cell: int = operations.MINIMUM_GROUP
@@ -156,7 +157,7 @@ def build(
         },
         delivery={"mode": "sealed_result", "acceptance": "opens_and_verifies", "inspection_days": 3},
         metering={
-            "unit": "per_call",
+            "unit": choices.unit or next(iter(operation.units)),
             "counting_rule": "released",
             "rounding": "none",
             "free_failures": True,
@@ -233,6 +234,8 @@ def _check(
         raise ProposalInvalid("The compute party holds no data and buys nothing; name an organisation of its own.")
     if choices.effective_to - choices.effective_from > timedelta(days=MAX_TERM_DAYS):
         raise ProposalInvalid(f"A contract runs for at most {MAX_TERM_DAYS} days; choose an earlier end.")
+    if choices.unit and choices.unit not in operation.units:
+        raise ProposalInvalid(f"{operation.code} is counted in {', '.join(operation.units)}; choose one of them.")
     if choices.quota_per_day > choices.quota_total:
         raise ProposalInvalid("The daily quota cannot exceed the total; lower it.")
     unknown = set(choices.columns) - {offering.number for offering in offerings}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from compute.protocol import operations
 from exchange.kernel.errors import InvalidInput
 
 
@@ -15,7 +16,9 @@ class UsageInvalid(InvalidInput):
 class Unit(StrEnum):
     """The units a contract may be metered in; the value is the word of the terms."""
 
-    PER_CALL = "per_call"
+    PER_CALL = operations.PER_CALL
+    PER_SUBJECT = operations.PER_SUBJECT  # 人次: persons that the signed request names
+    PER_ROW = operations.PER_ROW  # rows that the signed request names, in its steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,9 @@ def submit(*, document: Mapping[str, Any], by: Membership, now: datetime | None 
         return first
     # The reservation outlives the request by as long as a run may take, so that it never lapses under a run.
     slack = timedelta(seconds=2 * settings.COMPUTATION_DEADLINE_SECONDS)
-    meters.reserve(contract=contract, subject=computation.urn, units=1, expires_at=expires + slack, now=now)
+    meters.reserve(
+        contract=contract, subject=computation.urn, units=computation.units, expires_at=expires + slack, now=now
+    )
     Consent.objects.bulk_create(
         Consent(computation=computation, organization=organization) for organization in _parties(plan)
     )

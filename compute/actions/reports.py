@@ -37,6 +37,8 @@ def check(report: Mapping[str, Any], *, task: NodeTask, computation: Computation
         wrong.append("engine.id")
     if report["outcome"] == "completed":
         wrong += _wrong_of_completed(report, job=job, party=party)
+        if (report["unit"], report["units"]) != (computation.contract.terms["metering"]["unit"], computation.units):
+            wrong.append("units")
     if wrong:
         raise ReportInvalid(f"The report's {', '.join(wrong)} is not that of this task.")
     signer = terms.party(computation.contract.terms, task.organization.urn)

@@ -46,7 +46,7 @@ def accept(*, computation: Computation, now: datetime) -> Result | None:
     digests = [task.report_digest for task in tasks]
     try:
         with transaction.atomic():
-            meters.commit(subject=locked.urn, units=1, report_digests=digests, now=now)
+            meters.commit(subject=locked.urn, units=locked.units, report_digests=digests, now=now)
     except DomainError as error:
         moves.end(locked, ComputationState.FAILED, code=error.code, stage="acceptance", now=now)
         return None

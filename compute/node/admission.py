@@ -1,7 +1,7 @@
 """Admission: everything a node checks before it opens a file, in the order of docs/security/promises.md.
 
     1 size, strict JSON, versions      5 times, revocations, grants, kill switch, lease
-    2 the exchange's signature         6 job id and unit, in one durable transaction
+    2 the exchange's signature         6 job id and units, in one durable transaction
     3 the parties' signatures          7 the dataset's commitment: the first file that is opened
     4 every field against the contract
 
@@ -193,11 +193,12 @@ def check_grants(accepted: Mapping[str, Any], *, job: Mapping[str, Any], grants:
 
 
 def reserve(case: Case) -> None:
-    """Step 6: the job id for ever, one unit, the partition of its columns, its epsilon: one durable transaction."""
+    """Step 6: the job id for ever, its units, the partition of its columns, its epsilon: one durable transaction."""
     case.store.reserve(
         job=case.job,
         task=case.task,
         fencing_token=case.fencing_token,
+        units=operations.quantity(case.request["operation"], case.request["parameters"], terms=case.terms),
         uses=case.verdict.uses if case.verdict else (),
         spending=case.verdict.spending if case.verdict else None,
     )

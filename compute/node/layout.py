@@ -1,5 +1,8 @@
 """The tables of a node's SQLite file; reports and the journal cannot be changed or deleted."""
 
+import sqlite3
+from collections.abc import Iterator
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS contracts (
@@ -13,7 +16,7 @@ CREATE TABLE IF NOT EXISTS meters (
 CREATE TABLE IF NOT EXISTS jobs (
     computation TEXT PRIMARY KEY, task TEXT NOT NULL, contract TEXT NOT NULL, fencing_token INTEGER NOT NULL,
     state TEXT NOT NULL, job TEXT NOT NULL, admitted_at TEXT NOT NULL, day TEXT NOT NULL,
-    outcome TEXT NOT NULL DEFAULT ''
+    outcome TEXT NOT NULL DEFAULT '', units INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE INDEX IF NOT EXISTS jobs_by_contract ON jobs (contract, admitted_at);
 CREATE TABLE IF NOT EXISTS answered (
@@ -59,3 +62,26 @@ CREATE TABLE IF NOT EXISTS outbox (
     written_at TEXT NOT NULL, settled TEXT NOT NULL DEFAULT ''
 ) STRICT;
 """
+
+# Columns that a file of an earlier version lacks: (table, column, what it is).
+LATER = (("jobs", "units", "INTEGER NOT NULL DEFAULT 1"),)
+
+
+def prepare(connection: sqlite3.Connection, script: str) -> None:
+    """Make the tables of a script and add what a file of an earlier version lacks; a second time nothing is done."""
+    for statement in _statements(script):
+        connection.execute(statement)
+    for table, column, kind in LATER:
+        known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if column not in known:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one: executescript would end the transaction."""
+    pending = ""
+    for line in script.splitlines():
+        pending += line + "\n"
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""

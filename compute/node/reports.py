@@ -2,17 +2,34 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from compute.node.engine import EngineCard
-from compute.protocol import documents, sealing, shapes
+from compute.protocol import documents, operations, sealing, shapes
 from compute.protocol.keyfiles import KeyFile
-from compute.protocol.operations import MINIMUM_GROUP
 from ledger.proofs import statements
 
 Document = dict[str, Any]
 GATE_RULE = "fixed blocks"  # where no dataset of this node was judged
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run uses of the contract's meter once it completes."""
+
+    unit: str
+    quantity: int
+
+
+ONE_CALL = Usage(operations.PER_CALL, 1)
+
+
+def usage_of(request: Mapping[str, Any], *, terms: Mapping[str, Any]) -> Usage:
+    """The usage of one run, by the signed request and the accepted terms alone."""
+    quantity = operations.quantity(request["operation"], request["parameters"], terms=terms)
+    return Usage(terms["metering"]["unit"], quantity)
 
 
 def completed(
@@ -27,6 +44,7 @@ def completed(
     finished: datetime,
     program: str | None = None,
     gate: Mapping[str, Any] | None = None,
+    usage: Usage = ONE_CALL,
     notices: Mapping[str, Any] | None = None,
 ) -> Callable[[int, str | None], Document]:
     """A maker of the report of a finished run; the store gives it its place in the chain."""
@@ -45,6 +63,7 @@ def completed(
         finished=finished,
         program=program,
         gate=gate,
+        usage=usage,
         notices=notices,
     )
 
@@ -63,6 +82,7 @@ def ended(
     finished: datetime,
     program: str | None = None,
     gate: Mapping[str, Any] | None = None,
+    usage: Usage = ONE_CALL,
 ) -> Callable[[int, str | None], Document]:
     """A maker of the report of a refused or failed run: units 0, no part, and only a code for a reason."""
     return _maker(
@@ -79,6 +99,7 @@ def ended(
         finished=finished,
         program=program,
         gate=gate,
+        usage=usage,
     )
 
 
@@ -97,6 +118,7 @@ def _maker(
     finished: datetime,
     program: str | None = None,
     gate: Mapping[str, Any] | None = None,
+    usage: Usage = ONE_CALL,
     notices: Mapping[str, Any] | None = None,
 ) -> Callable[[int, str | None], Document]:
     data = party["dataset"] is not None
@@ -119,13 +141,15 @@ def _maker(
                 "transport": documents.TRANSPORT,
                 "software": dict(card.software),
             },
-            gate=gate or {"tier": 1, "min_group": max(MINIMUM_GROUP, min_group), "rule": GATE_RULE},
+            gate=gate or {"tier": 1, "min_group": max(operations.MINIMUM_GROUP, min_group), "rule": GATE_RULE},
             datasets=datasets,
             part=part,
             learned=list(card.learned) if outcome == "completed" else [],
             started=started,
             finished=finished,
             program=program,
+            unit=usage.unit,
+            quantity=usage.quantity,
             notices=notices,
         )
         return statements.sign(report, key=keys.document, created=shapes.write_time(finished))

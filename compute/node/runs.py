@@ -359,6 +359,7 @@ def _deliver(run: Run, part: bytes, *, notices: Document | None) -> None:
             finished=node.clock(),
             program=run.program,
             gate=_gate(run),
+            usage=reports.usage_of(case.request, terms=case.terms),
             notices=notices,
         ),
     )

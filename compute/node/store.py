@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from compute.node import budget, journal, partitions, withholding
+from compute.node import budget, journal, layout, partitions, withholding
 from compute.node.layout import SCHEMA
 from compute.protocol import shapes
 from compute.protocol.codes import Refused
@@ -25,10 +25,11 @@ Document = dict[str, Any]
 
 
 # The guard: one conditional update decides, whatever else happens at the same time.
-_TAKE_UNIT = """
-UPDATE meters SET reserved = reserved + 1
- WHERE contract = :contract AND reserved + committed < quota
-   AND per_day > (SELECT count(*) FROM jobs WHERE contract = :contract AND day = :day AND state <> 'void')
+_TAKE_UNITS = """
+UPDATE meters SET reserved = reserved + :units
+ WHERE contract = :contract AND reserved + committed + :units <= quota
+   AND per_day >= :units + (
+        SELECT coalesce(sum(units), 0) FROM jobs WHERE contract = :contract AND day = :day AND state <> 'void')
    AND per_minute > (SELECT count(*) FROM jobs WHERE contract = :contract AND admitted_at > :since)
 """
 
@@ -56,8 +57,7 @@ class Store:
         self._local = threading.local()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.transaction() as connection:
-            for statement in _statements(SCHEMA + budget.SCHEMA + withholding.SCHEMA + journal.SCHEMA):
-                connection.execute(statement)
+            layout.prepare(connection, SCHEMA + budget.SCHEMA + withholding.SCHEMA + journal.SCHEMA)
         path.chmod(0o600)
 
     def connection(self) -> sqlite3.Connection:
@@ -158,12 +158,14 @@ class Store:
         job: Document,
         task: str,
         fencing_token: int,
+        units: int = 1,
         uses: Sequence[partitions.Use] = (),
         spending: budget.Spending | None = None,
     ) -> None:
-        """Take the job id and one unit, durably, in one transaction: the last step before data is opened.
+        """Take the job id and its units, durably, in one transaction: the last step before data is opened.
 
         Args:
+            units: of the contract's meter, all of them or none.
             uses: which values the answer adds up over which blocks; see `partitions`.
             spending: what a noised answer takes from its table's budget, never to be given back; see `budget`.
         Raises:
@@ -176,14 +178,14 @@ class Store:
                 raise Refused("JOB_REPLAYED")
             partitions.check(connection, uses)
             since = shapes.write_time(now - timedelta(seconds=60))
-            unit = {"contract": job["contract"], "day": at[:10], "since": since}
-            taken = connection.execute(_TAKE_UNIT, unit).rowcount
+            wanted = {"contract": job["contract"], "day": at[:10], "since": since, "units": units}
+            taken = connection.execute(_TAKE_UNITS, wanted).rowcount
             if taken != 1:
                 raise Refused("QUOTA_EXHAUSTED")
             connection.execute(
-                "INSERT INTO jobs (computation, task, contract, fencing_token, state, job, admitted_at, day)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (job["id"], task, job["contract"], fencing_token, JobState.RESERVED, _text(job), at, at[:10]),
+                "INSERT INTO jobs (computation, task, contract, fencing_token, state, job, admitted_at, day, units)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (job["id"], task, job["contract"], fencing_token, JobState.RESERVED, _text(job), at, at[:10], units),
             )
             partitions.keep(connection, uses, computation=job["id"])
             taken_micro = 0 if spending is None else budget.spend(connection, spending, computation=job["id"], now=now)
@@ -253,8 +255,9 @@ class Store:
                 if moved != 1:
                     raise Refused("RUN_CANCELLED")
                 connection.execute(
-                    "UPDATE meters SET reserved = reserved - 1, committed = committed + 1 WHERE contract = ?",
-                    (document["contract"],),
+                    "UPDATE meters SET reserved = reserved - units, committed = committed + units"
+                    " FROM (SELECT contract AS of_job, units FROM jobs WHERE computation = ?) WHERE contract = of_job",
+                    (computation,),
                 )
             elif verb == "fail":  # a refused replay must not touch the run it repeats
                 self._void(connection, computation, code=document["code"])
@@ -456,11 +459,16 @@ class Store:
     # --- inner parts --------------------------------------------------------------------------------------
 
     def _void(self, connection: sqlite3.Connection, computation: str, *, code: str | None) -> None:
-        row = connection.execute("SELECT state, contract FROM jobs WHERE computation = ?", (computation,)).fetchone()
+        row = connection.execute(
+            "SELECT state, contract, units FROM jobs WHERE computation = ?", (computation,)
+        ).fetchone()
         if row is None or row[0] in (JobState.VOID, JobState.SENT):
             return
         column = "committed" if row[0] == JobState.SEALED else "reserved"
-        connection.execute(f"UPDATE meters SET {column} = {column} - 1 WHERE contract = ?", (row[1],))  # noqa: S608
+        connection.execute(
+            f"UPDATE meters SET {column} = {column} - ? WHERE contract = ?",  # noqa: S608
+            (row[2], row[1]),
+        )
         connection.execute(
             "UPDATE jobs SET state = ?, outcome = ? WHERE computation = ?", (JobState.VOID, code or "", computation)
         )
@@ -488,13 +496,3 @@ class Store:
 
 def _text(value: Mapping[str, Any]) -> str:
     return canonical.encode(dict(value)).decode()
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, one by one: executescript would end the transaction."""
-    pending = ""
-    for line in script.splitlines():
-        pending += line + "\n"
-        if sqlite3.complete_statement(pending):
-            yield pending
-            pending = ""

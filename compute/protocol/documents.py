@@ -245,11 +245,14 @@ def execution_report(
     started: datetime,
     finished: datetime,
     program: str | None = None,
+    unit: str = operations.PER_CALL,
+    quantity: int = 1,
     notices: Mapping[str, Any] | None = None,
 ) -> Document:
-    """A node's account of one run; units is 1 for a completed run and 0 otherwise.
+    """A node's account of one run.
 
     Args:
+        unit, quantity: of the contract's meter, by `operations.quantity`; a run that did not complete used none.
         program: SHA-256 of what the engine computed (`Engine.program`); left out by older nodes.
         notices: the batch of notices to data subjects (`notices.Batch.reported`), of an operation that makes them.
     """
@@ -267,8 +270,8 @@ def execution_report(
         "outcome": outcome,
         "code": code,
         "stage": stage,
-        "unit": "per_call",
-        "units": 1 if outcome == "completed" else 0,
+        "unit": unit,
+        "units": quantity if outcome == "completed" else 0,
         "engine": dict(engine),
         "gate": dict(gate),
         "datasets": [dict(item) for item in datasets],
@@ -406,8 +409,10 @@ def check_execution_report(document: Any) -> None:
     completed = document["outcome"] == "completed"
     if completed != (document["code"] is None):
         raise refuse("code", "is null for a completed run and a code otherwise")
-    if document["units"] != (1 if completed else 0):
-        raise refuse("units", "is 1 for a completed run and 0 otherwise")
+    if completed != (document["units"] > 0):
+        raise refuse("units", "is what a completed run used, and 0 otherwise")
+    if document["unit"] == operations.PER_CALL and document["units"] > 1:
+        raise refuse("units", "is 1 for a completed call")
     if completed != (document["part"] is not None):
         raise refuse("part", "is present for a completed run only")
     if (document["sequence"] == 1) != (document["previous"] is None):

@@ -20,6 +20,7 @@ RECEIPT_BUNDLE = "hengshu/receipt-bundle/v1"
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 MAX_BUNDLE_BYTES = 4 * 1024 * 1024
+MAX_UNITS = 1_000_000  # of a meter, in one run
 MAX_PART_BYTES = 4 * 1024 * 1024  # one sealed part; a contract's output.max_bytes is lower
 TRANSPORT = "mutual TLS 1.3, one-job pinned certificates"
 VERBS = ("poll", "consent", "claim", "offer", "progress", "notices", "refuse", "fail", "submit")
@@ -163,8 +164,8 @@ SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
         "outcome": shapes.choice(*OUTCOMES),
         "code": shapes.optional(CODE),
         "stage": SLUG,
-        "unit": shapes.choice("per_call"),
-        "units": shapes.integer(0, 1),
+        "unit": shapes.choice(*operations.UNITS),
+        "units": shapes.integer(0, MAX_UNITS),
         "engine": shapes.members(
             {
                 "id": ENGINE,
@@ -229,7 +230,7 @@ SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
         "charge": shapes.members(
             {
                 "unit_price_fen": shapes.integer(0),
-                "units": shapes.integer(0, 1_000_000),
+                "units": shapes.integer(0, MAX_UNITS),
                 "amount_fen": shapes.integer(0),
                 "currency": shapes.choice("CNY"),
             }

@@ -98,7 +98,7 @@ _SHAPE = shapes.members(
         "delivery": shapes.members({"mode": SLUG, "acceptance": SLUG, "inspection_days": _DAYS}),
         "metering": shapes.members(
             {
-                "unit": shapes.choice("per_call"),
+                "unit": shapes.choice(*operations.UNITS),
                 "counting_rule": shapes.choice("released"),
                 "rounding": shapes.choice("none"),
                 "free_failures": shapes.boolean,
@@ -187,6 +187,7 @@ def check(document: Any) -> None:
     _check_objects(document)
     _check_computation(document)
     _check_money(document)
+    _check_unit(document)
     term = document["term"]
     if shapes.parse_time(term["effective_from"]) >= shapes.parse_time(term["effective_to"]):
         raise refuse("term.effective_to", "must be later than effective_from")
@@ -273,6 +274,12 @@ def _check_computation(document: Mapping[str, Any]) -> None:
             raise refuse("parties", f"must name exactly one compute party for {code}")
     if set(chosen["engines"]) != set(chosen["operations"]):
         raise refuse("computation.engines", "must name one engine for each operation and no other")
+
+
+def _check_unit(document: Mapping[str, Any]) -> None:
+    unit = document["metering"]["unit"]
+    if any(unit not in operations.get(name).units for name in document["computation"]["operations"]):
+        raise refuse("metering.unit", "must be one that every operation of the contract can be counted in")
 
 
 def _check_money(document: Mapping[str, Any]) -> None:

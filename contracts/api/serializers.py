@@ -11,6 +11,7 @@ from contracts.actions import settlements
 from contracts.models import Account, Contract, Grant, Meter, Revocation, Settlement, Signature, Transfer
 from contracts.postings import AccountKind
 from contracts.terms import Choices
+from contracts.usage import Unit
 from exchange.members.models import Organization
 from exchange.web.serializers import StrictSerializer
 from ledger import actions as ledger
@@ -56,6 +57,7 @@ class ProposalSerializer(StrictSerializer[Data]):
     tax_rate_basis_points = serializers.IntegerField(min_value=0, max_value=10_000, required=False)
     escrow_minimum_fen = serializers.IntegerField(min_value=0, max_value=_BIG, required=False)
     quota = QuotaSerializer(required=False)
+    unit = serializers.ChoiceField(choices=[unit.value for unit in Unit], required=False)
     term = TermSerializer(required=False)
     approval = serializers.ChoiceField(choices=["standing", "per_run"], required=False)
     max_concurrency = serializers.IntegerField(min_value=1, max_value=100, required=False)

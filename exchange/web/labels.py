@@ -288,6 +288,7 @@ STAGES: Words = {
     "link": _("Connecting the parties"),
     "match": _("Aligning rows"),
     "run": _("Running"),
+    "restart": _("Engine started again"),
     "compute": _("Computing"),
     "share": _("Exchanging shares"),
     "gate": _("Privacy gate"),

@@ -17,9 +17,14 @@ from compute.protocol.operations import matching as _matching
 from compute.protocol.operations import membership as _membership
 from compute.protocol.operations import model_training as _training
 from compute.protocol.operations import private_lookup as _lookup
+from compute.protocol.operations import two_party_scoring as _two_party_scoring
 from compute.protocol.operations import two_party_statistics as _two_party
 from compute.protocol.operations.base import (
     MINIMUM_GROUP,
+    PER_CALL,
+    PER_ROW,
+    PER_SUBJECT,
+    UNITS,
     Operation,
     OperationUnknown,
     Parameters,
@@ -28,7 +33,17 @@ from compute.protocol.operations.base import (
     check_columns,
 )
 
-__all__ = ["MINIMUM_GROUP", "OPERATIONS", "Operation", "OperationUnknown", "ParametersOutOfTerms"]
+__all__ = [
+    "MINIMUM_GROUP",
+    "OPERATIONS",
+    "PER_CALL",
+    "PER_ROW",
+    "PER_SUBJECT",
+    "UNITS",
+    "Operation",
+    "OperationUnknown",
+    "ParametersOutOfTerms",
+]
 
 OPERATIONS: Mapping[str, Operation] = {
     found.code: found
@@ -44,6 +59,7 @@ OPERATIONS: Mapping[str, Operation] = {
         _matched_sum.OPERATION,
         _scoring.OPERATION,
         _training.OPERATION,
+        _two_party_scoring.OPERATION,
     )
 }
 
@@ -57,6 +73,7 @@ MATCHED_SUM, matched_sum = _matched_sum.CODE, _matched_sum.parameters
 
 CREDIT_SCORING, MODEL_TRAINING = _scoring.CODE, _training.CODE
 credit_scoring, model_training = _scoring.parameters, _training.parameters
+TWO_PARTY_SCORING, two_party_scoring = _two_party_scoring.CODE, _two_party_scoring.parameters
 
 
 def get(operation: str) -> Operation:
@@ -65,6 +82,11 @@ def get(operation: str) -> Operation:
     if found is None:
         raise OperationUnknown(f"This version knows only {', '.join(OPERATIONS)}; choose one of them.")
     return found
+
+
+def quantity(operation: str, parameters: Parameters, *, terms: Terms) -> int:
+    """Units of the contract's meter that one run uses: 1, or the persons that the signed request names."""
+    return get(operation).quantity(parameters, unit=terms["metering"]["unit"])
 
 
 def check_parameters(operation: str, parameters: Any, *, terms: Terms | None = None) -> None:

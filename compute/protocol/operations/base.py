@@ -1,7 +1,8 @@
 """What an operation is to contract, exchange and node alike: parameters, engine, and who takes part in which rank."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from compute.protocol import shapes
@@ -37,6 +38,19 @@ def nothing_more(parameters: Parameters) -> None:
     """The shape of the parameters says all there is to say."""
 
 
+PER_CALL, PER_SUBJECT, PER_ROW = "per_call", "per_subject", "per_row"
+UNITS = (PER_CALL, PER_SUBJECT, PER_ROW)
+
+
+def one_call(parameters: Parameters) -> int:
+    """A run is one call, whatever it asks."""
+    del parameters
+    return 1
+
+
+CALLS: Mapping[str, Callable[[Parameters], int]] = MappingProxyType({PER_CALL: one_call})
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operation: what a contract may allow and a request may ask for.
@@ -55,6 +69,9 @@ class Operation:
         shape: the closed shape of the parameters; check: what a shape cannot say.
         columns: the columns of one provider's data that a request touches, by its URN; objects: the objects of the
             terms that take part, in order of rank.
+        units: what a contract may meter it in, the usual one first, each with how many a request's parameters make: the
+            persons (人次) or rows that it names. It follows from the signed request before anybody computes, so what is
+            counted never depends on what is found.
     """
 
     code: str
@@ -77,12 +94,17 @@ class Operation:
     names_text: bool = False
     notifies: bool = False
     check: Callable[[Parameters], None] = nothing_more
+    units: Mapping[str, Callable[[Parameters], int]] = field(default_factory=lambda: CALLS)
     objects: Callable[[Terms, Parameters], list[dict[str, Any]]] = every_object
 
     @property
     def is_costly(self) -> bool:
         """Whether a run is worth a transaction of its own before it starts: several machines work on it for long."""
         return self.has_compute_party
+
+    def quantity(self, parameters: Parameters, *, unit: str) -> int:
+        """Units that one run of these parameters uses, at least 1."""
+        return self.units[unit](parameters)
 
 
 FILTER = shapes.members(

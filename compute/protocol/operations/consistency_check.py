@@ -3,7 +3,7 @@
 from typing import Any
 
 from compute.protocol import shapes
-from compute.protocol.operations.base import INPUT, Operation, Parameters
+from compute.protocol.operations.base import CALLS, INPUT, PER_ROW, Operation, Parameters
 
 CODE = "consistency_check"
 MINIMUM_ROWS, ROWS_STEP, MAX_ROWS, MAX_FIELDS = 1000, 1000, 1_000_000, 8
@@ -60,6 +60,10 @@ def _columns(parameters: Parameters, provider: str) -> list[str]:
     return [parameters["key"], *(field["theirs"] for field in parameters["fields"])]
 
 
+def _rows(parameters: Parameters) -> int:
+    return int(parameters["rows"])
+
+
 OPERATION = Operation(
     code=CODE,
     engine="keyed_consistency/1",
@@ -90,4 +94,5 @@ OPERATION = Operation(
     providers=(1, 1),
     has_requester=True,
     names_text=True,
+    units={**CALLS, PER_ROW: _rows},
 )

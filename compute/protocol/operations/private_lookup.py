@@ -3,7 +3,7 @@
 from typing import Any
 
 from compute.protocol import letters, shapes
-from compute.protocol.operations.base import INPUT, Operation, Parameters
+from compute.protocol.operations.base import CALLS, INPUT, PER_SUBJECT, Operation, Parameters
 
 CODE = "private_lookup"
 MAX_SUBJECTS = 2000  # at 1 KB each the part may still double below documents.MAX_PART_BYTES
@@ -56,6 +56,10 @@ def _columns(parameters: Parameters, provider: str) -> list[str]:
     return [parameters["key"], *parameters["columns"]]
 
 
+def _subjects(parameters: Parameters) -> int:
+    return int(parameters["subjects"])
+
+
 OPERATION = Operation(
     code=CODE,
     engine="oprf_lookup/1",
@@ -87,4 +91,5 @@ OPERATION = Operation(
     providers=(1, 1),
     has_requester=True,
     names_text=True,
+    units={**CALLS, PER_SUBJECT: _subjects},
 )

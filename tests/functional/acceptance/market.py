@@ -84,13 +84,14 @@ class Market:
         columns: Mapping[str, Sequence[str]],
         compute_party: str | None = None,
         requester: bool = False,
+        deposit_fen: int = 0,
         **choices: Any,
     ) -> dict[str, Any]:
         """A contract of the bank with the providers, by code; signed, granted, funded, accepted at every node.
 
         Args:
             columns: what is asked for of each provider's product.
-            requester: the bank's own node takes part.
+            requester: the bank's own node takes part. deposit_fen: at least so much goes to escrow.
         """
         parties, session = self.story.parties, self.story.parties.session
         helper = self.story.organizations[compute_party]["ref"] if compute_party else None
@@ -107,7 +108,7 @@ class Market:
         for code in products:
             parties.cli(member(code), "contract", "grant", made["ref"], "--yes")
         price = made["terms"]["price"]["unit_price_fen"]
-        owing = max(made["terms"]["money"]["escrow_minimum_fen"], 40 * price)
+        owing = max(made["terms"]["money"]["escrow_minimum_fen"], 40 * price, deposit_fen)
         if owing:
             body = {"amount_fen": owing, "reference": f"BANK-{made['number']}-{next(_serial)}"}
             session("clerk").post(f"contracts/{made['ref']}/deposits/", body)

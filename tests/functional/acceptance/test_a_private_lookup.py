@@ -83,6 +83,10 @@ def office(market):
         columns={"civil": ["owner", "unit_no", "area_m2", "usage", "seal"]},
         requester=True,
         approval="per_run",
+        unit="per_subject",  # 人次
+        quota={"total": 20 * TARGETS, "per_day": 20 * TARGETS, "rate_per_minute": 10},
+        unit_price_fen=100,
+        deposit_fen=20 * TARGETS * 100,
     )
     return Office(market, contract)
 
@@ -245,12 +249,12 @@ def test_a7_nothing_from_which_a_person_could_be_guessed_is_at_the_exchange(mark
     assert checks.canary_hits(some, run_directory=directory, members=directory / "members") == []
 
 
-def test_each_look_up_was_charged_once_and_no_refusal_was(market, office, asked):
-    """Whatever ran before on this contract: as many charges as released results."""
+def test_each_look_up_was_charged_once_by_its_persons_and_no_refusal_was(market, office, asked):
+    """Whatever ran before on this contract: 855 units for each released result, found or not."""
     computations = market.story.parties.session("bank").get("computations/")
     rows = computations["results"] if isinstance(computations, dict) else computations
     mine = [one for one in rows if one["contract"] == office.contract["urn"]]
 
     released = sum(one["state"] == "released" for one in mine)
     assert released >= 1
-    assert market.units(office.contract) == released
+    assert market.units(office.contract) == released * TARGETS

@@ -114,6 +114,8 @@ def test_numbers_follow_each_other():
         ({"columns": {"DP-HS-202611-000001": ["person_id"]}}, ProposalInvalid),
         ({"min_cell": 9}, DomainError),
         ({"unit_price_fen": -1}, DomainError),
+        ({"unit": "per_subject"}, ProposalInvalid),  # a statistic names no persons
+        ({"unit": "per_moon"}, ProposalInvalid),
     ],
 )
 def test_choices_that_make_no_contract_are_refused(changes, refusal):

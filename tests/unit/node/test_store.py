@@ -33,7 +33,9 @@ def job_of(contract: dict[str, Any]) -> dict[str, Any]:
 class UnguardedStore(Store):
     """Read, decide, write: what a meter must not do."""
 
-    def reserve(self, *, job: dict[str, Any], task: str, fencing_token: int, uses: Sequence[Use] = ()) -> None:
+    def reserve(
+        self, *, job: dict[str, Any], task: str, fencing_token: int, units: int = 1, uses: Sequence[Use] = ()
+    ) -> None:
         meter = self.meter(job["contract"])
         if meter["reserved"] + meter["committed"] >= meter["quota"]:
             raise Refused("QUOTA_EXHAUSTED")
@@ -111,6 +113,36 @@ def test_a_voided_unit_comes_back_once_but_its_job_id_never(fund: Provider) -> N
     with pytest.raises(Refused) as refused:
         fund.store.reserve(job=job, task="t", fencing_token=1)
     assert refused.value.code == "JOB_REPLAYED"
+
+
+def test_a_run_takes_all_its_units_or_none(tmp_path: Path) -> None:
+    made = factory.provider(tmp_path, quota={"total": 100, "per_day": 90})
+    first, second = job_of(made.contract), job_of(made.contract)
+    made.store.reserve(job=first, task="t", fencing_token=1, units=45)
+    made.store.reserve(job=second, task="t", fencing_token=1, units=45)
+    with pytest.raises(Refused) as refused:
+        made.store.reserve(job=job_of(made.contract), task="t", fencing_token=1, units=1)  # the day's ninety are used
+    assert refused.value.code == "QUOTA_EXHAUSTED"
+
+    made.store.void(first["id"], code="RUN_CANCELLED")
+
+    assert made.store.meter(made.contract["id"]) == {"quota": 100, "reserved": 45, "committed": 0}
+    with pytest.raises(Refused):
+        made.store.reserve(job=job_of(made.contract), task="t", fencing_token=1, units=46)
+    assert made.store.meter(made.contract["id"])["reserved"] == 45
+
+
+def test_a_file_of_an_earlier_version_learns_of_units(tmp_path: Path) -> None:
+    made = factory.provider(tmp_path)
+    kept = job_of(made.contract)
+    made.store.reserve(job=kept, task="t", fencing_token=1)
+    made.store.connection().execute("ALTER TABLE jobs DROP COLUMN units")
+    made.store.close()
+
+    again = Store(made.config.database, clock=made.world.clock)
+    again.void(kept["id"], code="RUN_CANCELLED")
+
+    assert again.meter(made.contract["id"])["reserved"] == 0
 
 
 def test_the_day_has_a_limit_of_its_own(tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ def test_a_report_fits_its_outcome(genuine: Any) -> None:
         {"outcome": "failed"},
         {"code": "ENGINE_FAILED"},
         {"units": 0},
+        {"units": 2},  # a call is one
         {"part": None},
         {"previous": "a" * 64},
         {"sequence": 2},

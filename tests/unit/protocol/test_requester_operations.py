@@ -79,6 +79,15 @@ def test_a_check_below_its_minimum_is_no_request(changed: dict[str, Any]) -> Non
         operations.check_parameters("consistency_check", _check(**changed))
 
 
+def test_a_run_is_counted_by_what_its_request_names() -> None:
+    look_up, check = operations.get("private_lookup"), operations.get("consistency_check")
+
+    assert [look_up.quantity(_look_up(), unit=unit) for unit in ("per_call", "per_subject")] == [1, 45]
+    assert [check.quantity(_check(), unit=unit) for unit in ("per_call", "per_row")] == [1, 1000]
+    for one in operations.OPERATIONS.values():
+        assert next(iter(one.units)) == "per_call"
+
+
 @pytest.mark.parametrize(
     ("operation", "parameters", "columns"),
     [("private_lookup", _look_up(), ["pid", "unit_no"]), ("consistency_check", _check(), ["pid", "base"])],
