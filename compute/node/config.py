@@ -62,6 +62,7 @@ class Config:
     poll_seconds: float
     witness: WitnessSection | None = None
     relay: str | None = None
+    engine_announced: str | None = None  # host:port; None where peers reach the engine where it listens
     engine_memory_mb: int | None = None
     kept_trust: TrustPolicy | None = None
     privacy: Limits = field(default_factory=Limits)
@@ -109,7 +110,7 @@ _SHAPE = {
     "exchange": shapes.members(
         {"url": _URL, "document_key": shapes.document_key, "log_origin": _TEXT, "log_key": _TEXT}
     ),
-    "engine": shapes.members({"host": shapes.text(1, 200), "base_port": _PORT}),
+    "engine": shapes.members({"host": shapes.text(1, 200), "base_port": _PORT}, optional={"announced": _HOST_PORT}),
 }
 _WITNESS = shapes.members(
     {"name": shapes.text(1, 255), "host": shapes.text(1, 200), "port": _PORT, "logs": shapes.list_of(_TEXT_LONG)}
@@ -202,6 +203,7 @@ def load(home: Path) -> Config:
         min_group=settings["min_group"],
         poll_seconds=settings["poll_milliseconds"] / 1000,
         relay=settings.get("relay"),
+        engine_announced=settings["engine"].get("announced"),
         engine_memory_mb=settings.get("engine_memory_mb"),
         witness=None if witness is None else WitnessSection(**{**witness, "logs": tuple(witness["logs"])}),
         kept_trust=trust.load(

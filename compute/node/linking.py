@@ -41,13 +41,14 @@ def check_links(links: Links, greeting: Greeting) -> Check:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """This node in one job: its place, its one-job identity, and what it tells its peers."""
+    """This node in one job: its place, its one-job identity, where it listens, and what it tells its peers."""
 
     rank: int
     job_digest: str
     job: Document
     request: Document
     greeting: Greeting
+    listens: Sequence[str]
     certificate: Path
     key: Path
     relay: str | None
@@ -66,7 +67,7 @@ def linked(
         Refused: what pre-flight found.
     """
     engine = preflight.engine_of(party.job)
-    addresses = {offer["rank"]: list(offer["addresses"]) for offer in offers}
+    addresses = {offer["rank"]: list(offer["addresses"]) for offer in offers} | {party.rank: list(party.listens)}
     pinned = {offer["rank"]: str(offer["certificate"]) for offer in offers}
     gateway = Gateway(
         job_digest=party.job_digest,

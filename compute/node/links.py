@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.engines import certificates
+from compute.node.config import Config
 from compute.protocol import documents, shapes, terms
 from compute.protocol.codes import Refused
 from exchange.kernel.errors import DomainError
@@ -66,3 +67,11 @@ def check_offers(
 def addresses(host: str, base_port: int, *, count: int = 3) -> Sequence[str]:
     """The consecutive addresses of a node's link stages."""
     return [f"{host}:{base_port + stage}" for stage in range(count)]
+
+
+def announced(config: Config) -> Sequence[str]:
+    """The addresses that this node tells its peers: a forwarded port's where its owner has set one."""
+    if config.engine_announced is None:
+        return addresses(config.engine_host, config.engine_base_port)
+    host, _, port = config.engine_announced.rpartition(":")
+    return addresses(host, int(port))

@@ -77,6 +77,15 @@ def test_the_survivor_of_a_joint_run_says_so_too(joint: Job) -> None:
     assert survivor.code() == "PEER_LOST"
 
 
+def test_the_peak_memory_is_the_run_s_own_and_not_that_of_who_started_it(joint: Job) -> None:
+    ballast = b"x" * (500 << 20)
+
+    peaks = [run.result()["peak_mb"] for run in joint.run()]
+
+    assert len(ballast) == 500 << 20
+    assert all(10 < peak < 400 for peak in peaks)
+
+
 def test_a_peer_that_runs_another_job_is_turned_down(joint: Job) -> None:
     runs = [joint.start(0), joint.start(1, job={**joint.job, "min_group": 11})]
     for run in runs:

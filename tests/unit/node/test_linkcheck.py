@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from compute.engines import certificates, link
+from compute.node import config as configuration
+from compute.node import links
 from compute.node.linkcheck import LinkCheck
 from tests.factories.engines import free_ports
 from tests.factories.links import Parties, greeting, outcome_of, together
+from tests.factories.node import provider
 
 
 @pytest.mark.parametrize(("count", "stages"), [(2, 1), (3, 3)])
@@ -24,6 +27,18 @@ def test_all_parties_reach_each_other_and_hear_what_each_says(tmp_path: Path, co
     for rank, (said, ways) in enumerate(found):
         assert said == {peer: greeting(peer) for peer in range(count) if peer != rank}
         assert ways == {peer: parties.addresses(peer) for peer in range(count) if peer != rank}
+
+
+def test_behind_a_gateway_peers_are_told_the_forwarded_ports_and_the_engine_listens_at_its_own(tmp_path: Path) -> None:
+    config = provider(tmp_path).config
+    assert list(links.announced(config)) == list(links.addresses("127.0.0.1", config.engine_base_port))
+
+    path = config.home / "config.toml"
+    path.write_text(path.read_text().replace("[engine]", '[engine]\nannounced = "gateway.fund-a.example:31000"'))
+    changed = configuration.load(config.home)
+
+    assert list(links.announced(changed)) == [f"gateway.fund-a.example:{port}" for port in (31000, 31001, 31002)]
+    assert (changed.engine_host, changed.engine_base_port) == (config.engine_host, config.engine_base_port)
 
 
 def test_a_party_that_comes_late_is_waited_for(tmp_path: Path) -> None:
