@@ -1,6 +1,7 @@
 """subject object, answer: a person objects to one provider of a listed run, and reads what it answers.
 
-What is disputed, and by whom, is sealed here to that provider; the exchange is shown the notice's token only.
+What is disputed, and by whom, is sealed here to that provider; the exchange is shown the notice's token only. Which
+objections were filed is kept here, so that `answer` names no token that the exchange has not seen.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import Any
 from compute.protocol import notices, objections
 from compute.protocol.notices import Found
 from compute.protocol.shapes import DocumentInvalid
+from exchange.client import store
 from exchange.client.api import Api
 from exchange.client.commands import subject
 from exchange.client.context import Context
@@ -25,7 +27,7 @@ from ledger.proofs.errors import VerificationError
 
 OUTCOMES = {"": ("", ""), objections.CORRECTED: ("已更正", "corrected"), objections.UPHELD: ("维持原记录", "upheld")}
 STATES = {"filed": ("已提出", "filed"), "marked": ("已标注", "marked as disputed"), "answered": ("已答复", "answered")}
-_PLACE = "subjects/objections/"
+_PLACE, _KEPT = "subjects/objections/", "objections"
 
 
 def file(context: Context, args: argparse.Namespace) -> int:
@@ -48,6 +50,8 @@ def file(context: Context, args: argparse.Namespace) -> int:
         "sealed": base64.b64encode(sealed).decode(),
     }
     filed = api.post(_PLACE, body)
+    kept = {"statement": found.statement, "token": found.token.hex()}
+    context.home.save_document(_KEPT, f"{found.token.hex()}-{filed['urn'].rpartition(':')[2]}", kept)
     context.out.say(
         f"异议已提出。该机构须标注记录，并在 {filed['last_day']} 前答复；查看答复：hengshu subject answer",
         f"Filed. The provider marks the record and answers by {filed['last_day']}; look with: hengshu subject answer",
@@ -57,15 +61,18 @@ def file(context: Context, args: argparse.Namespace) -> int:
 
 
 def answers(context: Context, args: argparse.Namespace) -> int:
-    """subject answer: how this card's objections stand, and the answers, opened and checked on this machine."""
+    """subject answer: how this card's objections stand, and the answers, opened and checked on this machine.
+
+    Without --computation, of the objections that were filed from here.
+    """
     card, api = subject.read_card(Path(args.card)), context.api(public=True)
-    rows, told = [], []
-    for found in _runs(context, api, card, args):
-        for item in api.post(f"{_PLACE}status/", {"token": found.token.hex()}):
-            rows.append((found, item))
-            told.append(_described(found, item, card=card))
+    asked = _named(context, api, card, args) if args.computation else _filed(context)
+    told: list[dict[str, Any]] = []
+    for token, statement in asked.items():
+        found = api.post(f"{_PLACE}status/", {"token": token})
+        told += [_described(statement, item, token=bytes.fromhex(token), card=card) for item in found]
     context.out.document({"objections": told})
-    if not rows:
+    if not told:
         context.out.say("没有异议。", "No objection.")
         return 0
     zh = context.out.language == "zh"
@@ -100,11 +107,23 @@ def answers(context: Context, args: argparse.Namespace) -> int:
     return 0
 
 
-def _described(found: Found, item: Mapping[str, Any], *, card: Mapping[str, Any]) -> dict[str, Any]:
-    provider = _provider(found.statement, item["organization"])
+def _filed(context: Context) -> dict[str, dict[str, Any]]:
+    """The notices of what was filed from here, by token."""
+    paths = (context.home.directory / _KEPT).glob("*.json")
+    return {one["token"]: one["statement"] for one in map(store.read_json, sorted(paths))}
+
+
+def _named(context: Context, api: Api, card: dict[str, Any], args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    return {one.token.hex(): one.statement for one in _runs(context, api, card, args)}
+
+
+def _described(
+    statement: Mapping[str, Any], item: Mapping[str, Any], *, token: bytes, card: Mapping[str, Any]
+) -> dict[str, Any]:
+    provider = _provider(statement, item["organization"])
     names = ("urn", "state", "filed_at", "last_day", "is_overdue", "outcome")
     one = {name: item[name] for name in names} | {
-        "computation": found.statement["computation"],
+        "computation": statement["computation"],
         "provider": {name: provider[name] for name in ("organization", "name_zh", "name_en")},
         "text": "",
         "trouble": "",
@@ -115,7 +134,7 @@ def _described(found: Found, item: Mapping[str, Any], *, card: Mapping[str, Any]
         document = objections.open_answer(
             base64.b64decode(item["sealed_answer"], validate=True),
             objection=item["urn"],
-            token=found.token,
+            token=token,
             card=card,
             signers=[provider["document_key"]],
         )
