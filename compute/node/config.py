@@ -64,6 +64,7 @@ class Config:
     relay: str | None = None
     engine_announced: str | None = None  # host:port; None where peers reach the engine where it listens
     engine_memory_mb: int | None = None
+    engine_bucket_rows: int | None = None  # above so many rows tables are matched by buckets; None: the engines' own
     kept_trust: TrustPolicy | None = None
     privacy: Limits = field(default_factory=Limits)
     reviewers: Mapping[str, str] = field(default_factory=dict)  # name: did:key of each person who may review
@@ -101,6 +102,14 @@ _URL = shapes.pattern(r"https?://[A-Za-z0-9.\-_\[\]:]{1,200}(/[A-Za-z0-9._~/\-]{
 _PORT = shapes.integer(1024, 65_530)
 _HOST_PORT = shapes.pattern(r"[A-Za-z0-9.\-\[\]:]{1,200}:[0-9]{1,5}", "host:port")
 _MEMORY_MB = shapes.integer(128, 1 << 24)
+
+
+def _bucket_rows(value: Any, path: str) -> None:
+    shapes.integer(16, 1 << 24)(value, path)
+    if value & (value - 1):
+        raise shapes.refuse(path, "must be a power of two")
+
+
 _SHAPE = {
     "name": shapes.text(1, 60),
     "organization": shapes.urn("org"),
@@ -205,6 +214,7 @@ def load(home: Path) -> Config:
         relay=settings.get("relay"),
         engine_announced=settings["engine"].get("announced"),
         engine_memory_mb=settings.get("engine_memory_mb"),
+        engine_bucket_rows=settings.get("engine_bucket_rows"),
         witness=None if witness is None else WitnessSection(**{**witness, "logs": tuple(witness["logs"])}),
         kept_trust=trust.load(
             home,
@@ -248,6 +258,7 @@ def _check(settings: Mapping[str, Any]) -> None:
         "witness": _WITNESS,
         "relay": _HOST_PORT,
         "engine_memory_mb": _MEMORY_MB,
+        "engine_bucket_rows": _bucket_rows,
         "privacy": _privacy,
         "reviewers": _REVIEWERS,
     }

@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
-from compute.node import consents, reports, runs, withdrawn_keys
+from compute.node import consents, leftovers, reports, restarting, runs, withdrawn_keys
 from compute.node.errors import ExchangeRefused, ExchangeUnavailable
 from compute.node.runs import Node
 from compute.protocol import shapes
@@ -43,7 +43,8 @@ class Daemon:
 
     def recover(self) -> None:
         """After a start: runs whose part never left are void and reported; the outbox is sent by the loop."""
-        runs.sweep(self.node.config.work)
+        leftovers.sweep(self.node.config.work)
+        restarting.sweep(self.node.config.home)
         self._void_unfinished()
 
     def _void_unfinished(self) -> None:

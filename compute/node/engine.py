@@ -21,6 +21,7 @@ class EngineJob:
         addresses: where each party answers, by rank, as pre-flight found it; the own ones to listen at.
         certificate, private_key: this node's one-job link identity.
         state: where engines of this node keep what outlives a run, each in its own directory.
+        bucket_rows: above so many rows tables are matched by buckets; None for the engines' own bound.
     """
 
     work_dir: Path
@@ -36,6 +37,7 @@ class EngineJob:
     private_key: Path
     deadline_seconds: float
     state: Path | None = None
+    bucket_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

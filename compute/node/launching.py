@@ -66,6 +66,7 @@ class WorkerLauncher:
             min_group=job.min_group,
             deadline_seconds=job.deadline_seconds,
             state=_own_state(job),
+            bucket_rows=job.bucket_rows,
         )
         return WorkerRun(launcher.start(job.work_dir, deadline_seconds=job.deadline_seconds))
 

@@ -13,8 +13,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from compute.engines import launcher
-from compute.node import admission, datasets, linking, links, noises, notifying, preflight, reports, rowfiles, verdicts
+from compute.node import (
+    admission,
+    datasets,
+    leftovers,
+    linking,
+    links,
+    noises,
+    notifying,
+    preflight,
+    reports,
+    restarting,
+    rowfiles,
+    verdicts,
+)
 from compute.node.engine import EngineJob, EngineRun
 from compute.node.errors import DatasetInvalid, ExchangeRefused, ExchangeUnavailable
 from compute.node.store import JobState
@@ -31,7 +43,6 @@ Document = dict[str, Any]
 HEARTBEAT_SECONDS = 1.0
 WATCH_SECONDS = 0.1
 OTHERS_REASON_SECONDS = 3.0  # three heartbeats
-KEPT_LOGS = 20
 
 
 def execute(node: Node, *, task: str, computation: str) -> str:
@@ -47,7 +58,7 @@ def execute(node: Node, *, task: str, computation: str) -> str:
         return _work(run)
     except Refused as refused:
         with suppress(OSError):
-            _keep_engine_log(run)
+            leftovers.keep_engine_log(run.work_dir, logs=run.node.config.home / "logs", name=run.computation)
         _report_end(run, bundle, code=refused.code)
         return refused.code
     except (OSError, sqlite3.Error):  # a full or failing disk: nothing of this run may leave
@@ -58,27 +69,9 @@ def execute(node: Node, *, task: str, computation: str) -> str:
         node.store.void(computation, code=stopped.code)
         return stopped.code
     finally:
-        _wipe(run.work_dir)
-
-
-def _wipe(work_dir: Path) -> None:
-    launcher.remove_traces(work_dir / "engine")
-    shutil.rmtree(work_dir, ignore_errors=True)
-
-
-def _keep_engine_log(run: Run) -> None:
-    """Keep what the libraries printed in a run that failed, on the node's own disk, for its owner to read.
-
-    It speaks of paths, counts and durations; the newest few are kept.
-    """
-    log = run.work_dir / "engine" / "engine.log"
-    if not log.exists():
-        return
-    kept = run.node.config.home / "logs"
-    kept.mkdir(mode=0o700, exist_ok=True)
-    shutil.copy(log, kept / f"{run.computation.rpartition(':')[2]}.engine.log")
-    for old in sorted(kept.glob("*.engine.log"))[:-KEPT_LOGS]:
-        old.unlink(missing_ok=True)
+        leftovers.wipe(run.work_dir)
+        if run.case is not None and run.case.job:
+            restarting.forget(run.case.job, home=node.config.home)
 
 
 def _claim(run: Run) -> Any:
@@ -198,9 +191,38 @@ def _greeting(run: Run) -> preflight.Greeting:
 def _compute(
     run: Run, dataset: Path | None, *, addresses: Mapping[int, list[str]], identity: tuple[Path, Path]
 ) -> bytes:
-    """Start the engine in a directory of its own and watch it to its end."""
+    """Start the engine and watch it to its end; once more, a few times, where it was lost and can go on."""
+    node, job, number = run.node, run.admitted.job, 0
+    while True:
+        process = _start_engine(run, dataset, addresses=addresses, identity=identity, is_first=number == 0)
+        try:
+            return _watch(run, process)
+        except Refused as refused:
+            has_data, home = dataset is not None, node.config.home
+            is_lost = process.is_finished() and restarting.may_go_on(
+                job, home=home, ending=process.ending(), has_data=has_data, restarts=number
+            )
+            if is_lost or refused.code == "LINK_FAILED":
+                _let_the_other_say_why(run)
+            if not is_lost:
+                raise
+        finally:
+            process.stop()
+            with suppress(OSError, sqlite3.Error):
+                node.store.note("engine.ended", computation=run.computation, **process.ending())
+        number += 1
+        _look_again(run)
+        node.store.note("engine.restarted", computation=run.computation, number=number)
+        run.enter(restarting.STAGE, sent_bytes=process.sent_bytes())
+
+
+def _start_engine(
+    run: Run, dataset: Path | None, *, addresses: Mapping[int, list[str]], identity: tuple[Path, Path], is_first: bool
+) -> EngineRun:
+    """Start the engine in a directory of its own; the unit is used from the first start on."""
     node, case = run.node, run.admitted
     engine_dir = run.work_dir / "engine"
+    shutil.rmtree(engine_dir, ignore_errors=True)
     engine_dir.mkdir(mode=0o700)
 
     def wait() -> None:  # the first answer of a version reads its rows for the gate: minutes for very many
@@ -208,10 +230,11 @@ def _compute(
         _check_may_go_on(run)
 
     noises.prepare(case, into=engine_dir, wait=wait)
-    node.store.start(run.computation)
+    if is_first:
+        node.store.start(run.computation)
     run.stage = "run"
     run.enter("link")
-    process = node.launcher.start(
+    return node.launcher.start(
         EngineJob(
             work_dir=engine_dir,
             job=case.job,
@@ -226,18 +249,9 @@ def _compute(
             private_key=identity[1],
             deadline_seconds=run.deadline - node.monotonic(),
             state=node.config.home / "engine_state",
+            bucket_rows=node.config.engine_bucket_rows,
         )
     )
-    try:
-        return _watch(run, process)
-    except Refused as refused:
-        if refused.code == "LINK_FAILED":
-            _let_the_other_say_why(run)
-        raise
-    finally:
-        process.stop()
-        with suppress(OSError, sqlite3.Error):
-            node.store.note("engine.ended", computation=run.computation, **process.ending())
 
 
 def _let_the_other_say_why(run: Run) -> None:
@@ -321,6 +335,16 @@ def _notify(run: Run) -> Document | None:
     return notifying.notify(run, tell=lambda verb, body: _tell(run, verb, body), wait=wait)
 
 
+def _look_again(run: Run) -> None:
+    """Whether the contract is still open, nobody has withdrawn a grant, and the node may still work."""
+    node, case = run.node, run.admitted
+    if node.grants is not None:
+        node.grants.forget()
+    admission.check_contract_open(case.terms, store=node.store, now=node.clock())
+    admission.check_grants(case.terms, job=case.job, grants=node.grants, now=node.clock())
+    _check_may_go_on(run)
+
+
 def _deliver(run: Run, part: bytes, *, notices: Document | None) -> None:
     """Gate the size, look once more for a revocation, seal, and write report and outbox in one transaction."""
     node, case = run.node, run.admitted
@@ -328,11 +352,7 @@ def _deliver(run: Run, part: bytes, *, notices: Document | None) -> None:
     run.enter("gate")
     if len(part) > case.terms["output"]["max_bytes"]:
         raise Refused("RESULT_TOO_LARGE")
-    if node.grants is not None:
-        node.grants.forget()  # a result leaves only after a fresh look at the chain
-    admission.check_contract_open(case.terms, store=node.store, now=node.clock())
-    admission.check_grants(case.terms, job=case.job, grants=node.grants, now=node.clock())
-    _check_may_go_on(run)
+    _look_again(run)  # a result leaves only after a fresh look at the chain
     run.stage = "delivery"
     run.enter("delivery", 100)
     sealed = sealing.seal(
@@ -360,8 +380,8 @@ def _deliver(run: Run, part: bytes, *, notices: Document | None) -> None:
             finished=node.clock(),
             program=run.program,
             gate=_gate(run),
-            usage=reports.usage_of(case.request, terms=case.terms),
             notices=notices,
+            usage=reports.usage_of(case.request, terms=case.terms),
         ),
     )
 
@@ -462,11 +482,3 @@ def _beat(run: Run, stage: str, percent: int) -> dict[str, Any] | None:
     if answer.get("cancel") is True:
         raise Stopped("RUN_CANCELLED")
     return answer
-
-
-def sweep(work: Path) -> None:
-    """Wipe every run's directory; asked at start, when nothing runs."""
-    work.mkdir(mode=0o700, exist_ok=True)
-    for path in work.iterdir():
-        launcher.remove_traces(path / "engine")
-        shutil.rmtree(path, ignore_errors=True)

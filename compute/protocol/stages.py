@@ -28,6 +28,7 @@ STAGES = (
     "share",
     "part",
     "run",
+    "restart",
     "gate",
     "delivery",
 )

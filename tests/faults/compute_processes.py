@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from django.conf import settings
 
-from compute.node import runs
+from compute.node import leftovers
 from compute.node.errors import ExchangeUnavailable
 from tests.factories.links import RunningRelay
 from tests.faults.compute_parties import armed_node
@@ -235,8 +235,8 @@ def cancelled_while_running(world: World) -> Verdict:
 @sister("engine_killed_without_wiping")
 def engine_killed_without_wiping(world: World) -> Verdict:
     """Nobody wipes a run's directory: its files are found."""
-    genuine, runs._wipe = runs._wipe, lambda work_dir: None
-    world.closing.callback(setattr, runs, "_wipe", genuine)
+    genuine, leftovers.wipe = leftovers.wipe, lambda work_dir: None
+    world.closing.callback(setattr, leftovers, "wipe", genuine)
     return engine_killed_at_run(world)
 
 
