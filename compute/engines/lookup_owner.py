@@ -85,6 +85,11 @@ def _offer(context: StageContext, mesh: link.Mesh, table: Path, *, name: str, ke
     if exchange(mesh, REQUESTER, _NO_BYTES) == b"kept":
         return
     context.progress("send", 40)
+    send_table(mesh, table)
+
+
+def send_table(mesh: link.Mesh, table: Path) -> None:
+    """Send a table to the requester, who takes it with `lookup_requester.receive_table`."""
     with table.open("rb") as file:
         while block := file.read(FRAME_BYTES):
             exchange(mesh, REQUESTER, block)

@@ -135,7 +135,7 @@ def _take_table(context: StageContext, mesh: link.Mesh) -> Table:
     is_here = table.path.exists() and encrypted_table.describe(table.path).sha256 == announced["sha256"]
     exchange(mesh, OWNER, b"kept" if is_here else b"send")
     if not is_here:
-        _receive(mesh, table.path, size=announced["entries"] * ENTRY)
+        receive_table(mesh, table.path, size=announced["entries"] * ENTRY)
     keeping.write(kept / f"{name}.json", json.dumps(announced).encode())
     return table
 
@@ -157,7 +157,8 @@ def _check_pin(pin: Path, announced: dict[str, Any]) -> None:
         )
 
 
-def _receive(mesh: link.Mesh, path: Path, *, size: int) -> None:
+def receive_table(mesh: link.Mesh, path: Path, *, size: int) -> None:
+    """Take a table from its owner into a file named by its SHA-256; EngineRefused JOB_DIFFERS for any other bytes."""
     found, left, temporary = hashlib.sha256(), size, path.with_suffix(".tmp")
     with temporary.open("wb") as file:
         while left > 0:

@@ -19,6 +19,7 @@ _ENGINES: Mapping[str, tuple[str, str]] = {
     "ub_psi/1": ("compute.engines.membership", "Membership"),
     "aby3_scoring/1": ("compute.engines.scoring.engine", "CreditScoring"),
     "aby3_training/1": ("compute.engines.scoring.training", "ModelTraining"),
+    "paillier_scoring/1": ("compute.engines.scoring.paired", "PairedScoring"),
 }
 TRANSPORT = "mutual TLS 1.3, one-job pinned certificates"
 

@@ -127,3 +127,25 @@ def scoring(
         }
     )
     return deal
+
+
+CIVIL_CARD = [item for item in CARD_FEATURES if item["column"] in (*CIVIL_VALUES, *APPLICANT_VALUES)]
+
+
+def paired(root: Path, document: dict[str, Any], datasets: list[Path | None], **changed: Any) -> Deal:
+    """A scoring between the bank and the civil affairs office alone, with a card that the office has released."""
+    deal = Deal(root=root, operation="two_party_scoring", parameters={}, datasets=datasets, state=root)
+    deal.organizations = (BANK, CIVIL)
+    commitment = kept.write_card(deal.kept(0), document)
+    kept.release_card(deal.kept(1), commitment)
+    deal.parameters = operations.two_party_scoring(
+        **{
+            "dataset": "applicants",
+            "commitment": "0" * 64,
+            "features": [{"provider": CIVIL, "columns": list(CIVIL_VALUES)}],
+            "own": ["amount"],
+            "model": {"kind": document["kind"], "version": document["version"], "commitment": commitment},
+            **changed,
+        }
+    )
+    return deal

@@ -9,9 +9,9 @@ Two shapes of the same product of powers:
     feature into each ciphertext (`encrypt_models`); whoever holds the features raises each to a row's feature
     (`score_row`) and has every model's score of that row in one ciphertext.
 
-What the key's owner gets back carries fresh full noise, and should carry a mask where the owner must not know the
-score: `masks` are added inside, modulo n, so that the owner's plaintext is uniform and the rest stays here
-(`share_of_mask`).
+What the key's owner gets back carries fresh full noise (`noise.Full`, or `noise.Wide` for many), and should carry a
+mask where the owner must not know the score: `masks` are added inside, modulo n, so that the owner's plaintext is
+uniform and the rest stays here (`share_of_mask`).
 
 Privacy: the other side sees ciphertexts and their number. The owner sees, without a mask, the scores and nothing else.
 """
@@ -23,7 +23,7 @@ from gmpy2 import mpz
 
 from compute.engines.paillier import packing, products, vectors
 from compute.engines.paillier.keys import PublicKey
-from compute.engines.paillier.noise import Noise
+from compute.engines.paillier.noise import Full, Noise
 from compute.engines.paillier.packing import Packing
 
 
@@ -42,14 +42,22 @@ def encrypt_columns(columns: Sequence[Sequence[int]], slots: Packing, noise: Noi
 
 
 def score_columns(
-    public: PublicKey, encrypted: Sequence[Sequence[mpz]], weights: Sequence[int], *, masks: Sequence[int] = ()
+    public: PublicKey,
+    encrypted: Sequence[Sequence[mpz]],
+    weights: Sequence[int],
+    *,
+    masks: Sequence[int] = (),
+    noise: Noise | None = None,
 ) -> list[mpz]:
     """Score packed rows: for each batch of rows, an encryption of the sum over features of weight times feature.
 
     Shapes: encrypted (features, batches), weights (features,), masks () or (batches,); result (batches,).
+
+    Args:
+        noise: where fresh noise comes from, uniform towards the owner; None for `Full`.
     """
     scored = [products.weighted(public, batch, weights) for batch in zip(*encrypted, strict=True)]
-    return _finish(public, scored, masks)
+    return _finish(public, scored, masks, noise)
 
 
 def encrypt_models(models: Sequence[Sequence[int]], slots: Packing, noise: Noise) -> list[mpz]:
@@ -77,7 +85,10 @@ def share_of_mask(public: PublicKey, mask: int) -> int:
     return -mask % int(public.n)
 
 
-def _finish(public: PublicKey, ciphertexts: Sequence[mpz], masks: Sequence[int]) -> list[mpz]:
+def _finish(
+    public: PublicKey, ciphertexts: Sequence[mpz], masks: Sequence[int], noise: Noise | None = None
+) -> list[mpz]:
     if masks:
         ciphertexts = [vectors.add_plain(public, one, mask) for one, mask in zip(ciphertexts, masks, strict=True)]
-    return [vectors.hide_origin(public, one) for one in ciphertexts]
+    source = noise or Full(public)
+    return [one * source.draw() % public.n_square for one in ciphertexts]

@@ -16,7 +16,7 @@ without a new version of the dataset.
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 from compute.engines import identifiers
@@ -72,6 +72,28 @@ def withdrawn(kept: Path | None) -> Mapping[str, frozenset[str]]:
             identifier, _, scope = line.partition(",")
             found[SPOUSE if scope.strip() == "spouse" else ""].add(identifiers.canonical(identifier))
     return {scope: frozenset(ids) for scope, ids in found.items()}
+
+
+def of_rows(
+    dataset: Path, meta: DatasetMeta, columns: Sequence[str], *, ids: Sequence[str], wanted: str, kept: Path | None
+) -> dict[str, list[bool]]:
+    """Which rows may be used today, by scope, in stored order; of the spouse nobody where no column asks for it.
+
+    Args:
+        ids: the rows' identifiers; wanted: the buyer's organisation and the purpose; kept: where withdrawals lie.
+    """
+    from compute.engines import loading  # numeric: only in a run's own process
+
+    day, gone = today(datetime.now(UTC)), withdrawn(kept)
+    found = {SPOUSE: [False] * len(ids)}
+    for scope in scopes(columns):
+        rows = loading.records(dataset, meta, [scope + UNTIL, scope + FOR])
+        found[scope] = [
+            is_valid(int(until), recipient, wanted=wanted, day=day)
+            and identifiers.canonical(identifier) not in gone[scope]
+            for identifier, (until, recipient) in zip(ids, rows, strict=True)
+        ]
+    return found
 
 
 def withdraw(kept: Path, identifier: str, *, scope: str = "") -> None:

@@ -136,7 +136,7 @@ class CreditScoring(Engine):
         named, model = context.parameters["model"], _kept_model(context)
         card = None if model else cards.Card.read(kept.read_card(kept.directory(context), named["commitment"]))
         if card is not None:
-            _check_card(card, context)
+            check_card(card, context)
         greeting.check_jobs(context, mesh)
         key = greeting.job_key(context, mesh, ranks=[REQUESTER, *parties.agencies(context)])
         shift = _shift(context, mesh, None if card is None else int(card.document["shift"]))
@@ -298,8 +298,8 @@ def check_model(model: kept.SharedModel, context: StageContext) -> None:
         raise greeting.differs("The model was trained by other parties or over other columns; name them as they were.")
 
 
-def _check_card(card: cards.Card, context: StageContext) -> None:
-    """The kept card is the one that the signed request names, and over its columns."""
+def check_card(card: cards.Card, context: StageContext) -> None:
+    """The kept card is the one that the signed request names, and over its columns; JOB_DIFFERS, COLUMN_UNKNOWN."""
     named, parameters = context.parameters["model"], context.parameters
     ordered = [name for item in parameters["features"] for name in item["columns"]] + list(parameters["own"])
     if (

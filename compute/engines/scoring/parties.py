@@ -12,7 +12,6 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -237,17 +236,10 @@ def usable(context: StageContext, meta: DatasetMeta) -> tuple[Int64, Int64]:
 
 def _consents(context: StageContext, meta: DatasetMeta, ids: Sequence[str]) -> dict[str, Int64]:
     wanted = f"{organizations(context)[REQUESTER]} {context.request['purpose']}"
-    day, gone = consents.today(datetime.now(UTC)), consents.withdrawn(kept.directory(context))
-    found = {consents.SPOUSE: np.zeros(len(ids), np.int64)}
-    for scope in consents.scopes(columns(context)):
-        rows = loading.records(dataset(context), meta, [scope + consents.UNTIL, scope + consents.FOR])
-        valid = [
-            consents.is_valid(int(until), recipient, wanted=wanted, day=day)
-            and identifiers.canonical(identifier) not in gone[scope]
-            for identifier, (until, recipient) in zip(ids, rows, strict=True)
-        ]
-        found[scope] = np.array(valid, np.int64)
-    return found
+    found = consents.of_rows(
+        dataset(context), meta, columns(context), ids=ids, wanted=wanted, kept=kept.directory(context)
+    )
+    return {scope: np.array(rows, np.int64) for scope, rows in found.items()}
 
 
 def standardised(values: Int64, means: Sequence[float], spreads: Sequence[float]) -> Int64:

@@ -75,13 +75,10 @@ def objects(terms: Terms, parameters: Parameters) -> list[dict[str, Any]]:
     return [object_of(terms, item["provider"]) for item in parameters["features"]]
 
 
-FEATURES = shapes.list_of(
-    shapes.members(
-        {"provider": shapes.urn("org"), "columns": shapes.list_of(shapes.COLUMN, low=1, high=16, distinct=True)}
-    ),
-    low=2,
-    high=3,
+_OF_AN_AGENCY = shapes.members(
+    {"provider": shapes.urn("org"), "columns": shapes.list_of(shapes.COLUMN, low=1, high=16, distinct=True)}
 )
+FEATURES, ONE_AGENCY = shapes.list_of(_OF_AN_AGENCY, low=2, high=3), shapes.list_of(_OF_AN_AGENCY, low=1, high=1)
 OWN = shapes.list_of(shapes.COLUMN, low=0, high=16, distinct=True)
 _MODEL = shapes.members(
     {

@@ -31,11 +31,12 @@ def sources():
         noise.Owner(owner(), draws=100),
         noise.Short(public, draws=100, small_for_tests=True),
         noise.Short(public, exponent_bits=40, draws=100, small_for_tests=True),
+        noise.Wide(public, draws=100),
     )
 
 
 @settings(max_examples=40, deadline=None)
-@given(numbers=NUMBERS, which=st.integers(0, 3))
+@given(numbers=NUMBERS, which=st.integers(0, 4))
 def test_what_is_added_under_encryption_decrypts_to_the_sum(numbers, which):
     public = owner().public
 
@@ -79,6 +80,30 @@ def test_the_owners_noise_reaches_every_nth_residue_and_each_as_often():
 
     assert len(residues) == 60
     assert 30 < min(counts.values()) <= max(counts.values()) < 170
+
+
+def test_wide_noise_reaches_every_nth_residue_and_each_as_often(monkeypatch):
+    # 11 and 7 are 3 modulo 4, as our primes are. A y of Jacobi symbol -1 whose powers are half of all is one in four
+    # here (in keys of full length, all but 2^-240), so y is given.
+    monkeypatch.setattr(noise.secrets, "randbelow", lambda limit: 2)
+    assert gmpy2.jacobi(2, 77) == -1
+    source = noise.Wide(keys.PublicKey(mpz(77), mpz(2)), draws=100)
+    residues = {gmpy2.powmod(root, 77, 77**2) for root in range(1, 77) if gmpy2.gcd(root, 77) == 1}
+
+    counts = dict.fromkeys(residues, 0)
+    for _ in range(6_000):
+        counts[source.draw()] += 1
+
+    assert 30 < min(counts.values()) <= max(counts.values()) < 170
+
+
+def test_without_the_sign_half_of_the_residues_would_be_missing(monkeypatch):
+    monkeypatch.setattr(noise.secrets, "randbelow", lambda limit: 2)
+    source = noise.Wide(keys.PublicKey(mpz(77), mpz(2)), draws=100)
+    drawn = secrets.randbits
+    monkeypatch.setattr(noise.secrets, "randbits", lambda bits: drawn(bits) if bits > 1 else 0)
+
+    assert len({source.draw() for _ in range(2_000)}) == 30
 
 
 def test_a_table_of_a_smaller_group_would_not_reach_them_all():
