@@ -9,7 +9,7 @@ from exchange.members.actions import organizations
 from exchange.members.models import Membership, Organization, User
 from exchange.members.permissions import STAFF_ROLES, Role
 from listings.models import Product, RegistrationCertificate
-from tests.factories import listings, members
+from tests.factories import listings, members, objections
 from tests.factories.compute import World, run_to_ready, settle
 
 PASSWORD = members.PASSWORD
@@ -53,6 +53,7 @@ class Scene:
             "entry": f"/ledger/entries/{self.certificate.entry_ref}/",
             "verify": "/ledger/verify/",
             "about": "/about/",
+            "subject": "/subject/",
             "organization": f"/organizations/{self.listed.provider.ref}/",
         }
         if role is None:
@@ -72,7 +73,8 @@ class Scene:
                 "propose": f"/contracts/propose/?product={self.listed.ref}",
                 "builder": f"/computations/new/{self.contract.ref}/",
             },
-            Role.PROVIDER: member | {"mine": "/products/", "new-product": "/products/new/"},
+            Role.PROVIDER: member
+            | {"mine": "/products/", "new-product": "/products/new/", "objections": "/objections/"},
             Role.ADMISSION_OFFICER: {
                 "desk": "/desk/",
                 "applications": "/desk/organizations/",
@@ -84,7 +86,7 @@ class Scene:
                 "desk-computations": "/desk/computations/",
             },
             Role.SETTLEMENT_CLERK: {"deposits": "/desk/deposits/", "clerk-contract": contract},
-            Role.AUDITOR: {"auditor-desk": "/desk/", "health": "/desk/health/"},
+            Role.AUDITOR: {"auditor-desk": "/desk/", "objections": "/desk/objections/", "health": "/desk/health/"},
         }
         return pages.get(role, {})
 
@@ -108,6 +110,7 @@ def scene() -> Scene:
     for node in nodes:
         node.submit()
     settle(released)
+    objections.in_every_state(released.tasks.get(rank=0), world.organizations["fund-a"])
     waiting = computations.submit(document=world.request(), by=world.buyer)
     certificate = listings.certificate(by=world.provider)
     listed = _list(certificate.version.product)
