@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -34,15 +34,7 @@ class Subject:
         task = NodeTask.objects.create(
             computation=self.computation, organization=self.world.organizations["bank"], rank=0, role="requester"
         )
-        batch = NoticeBatch.objects.create(
-            ref=secrets.token_hex(16),
-            task=task,
-            statement=b"",
-            count=64,
-            root="a" * 64,
-            published=timezone.now().date(),
-        )
-        NoticeToken.objects.create(digest=self.token_digest, batch=batch)
+        publish(task, self.token)
 
     @property
     def token_digest(self) -> str:
@@ -91,6 +83,33 @@ class Subject:
         actions.mark(ref=filed.ref, organization=self.provider, now=now)
         sealed = self.sealed_answer(filed, outcome=outcome)
         return actions.answer(ref=filed.ref, organization=self.provider, outcome=outcome, sealed=sealed, now=now)
+
+
+def publish(task: NodeTask, *tokens: bytes) -> None:
+    """Published notices of a task's run, which hold these tokens."""
+    batch = NoticeBatch.objects.create(
+        ref=secrets.token_hex(16), task=task, statement=b"", count=64, root="a" * 64, published=timezone.now().date()
+    )
+    for token in tokens:
+        NoticeToken.objects.create(digest=notices.token_digest(token), batch=batch)
+
+
+def in_every_state(task: NodeTask, provider: Organization) -> list[Objection]:
+    """One answered, one marked, one filed and overdue; sealed by nobody, for those who cannot open them anyway."""
+    tokens = [secrets.token_bytes(notices.TOKEN_BYTES) for _ in range(3)]
+    publish(task, *tokens)
+    now = timezone.now()
+    sizes, ages = objections.SEALED_SIZES, (timedelta(days=3), timedelta(days=1), timedelta(days=30))
+    made = [
+        actions.file(token=token, organization=provider.urn, sealed=secrets.token_bytes(sizes[0]), now=now - age)
+        for token, age in zip(tokens, ages, strict=True)
+    ]
+    for one in made[:2]:
+        actions.mark(ref=one.ref, organization=provider, now=now)
+    sealed = secrets.token_bytes(sizes[0])
+    actions.answer(ref=made[0].ref, organization=provider, outcome="corrected", sealed=sealed, now=now)
+    assert actions.sweep(now=now) == 1
+    return made
 
 
 def digest(sealed: bytes) -> str:

@@ -27,7 +27,7 @@ from ledger.proofs import cosignatures
 from ledger.proofs import grants as signed_grants
 from listings.actions import listing, products
 from tests.factories import ledger as ledger_factory
-from tests.factories import members
+from tests.factories import members, objections
 from tests.factories.compute import keys_of, settle
 from tests.factories.trades import Trade
 
@@ -67,6 +67,13 @@ CASES = {
     "compute_result result.released": ("TRUE", "released_entry_id = NULL, released_at = NULL"),
     "compute_datanode node.registered": ("TRUE", "organization_id = 1000000"),
     "compute_computation state": ("state = 'released'", "state = 'sealed'"),
+    "subjects_objection objection.filed": ("TRUE", "digest = repeat('0', 64)"),
+    "subjects_objection objection.marked": (
+        "state = 'marked'", "computation_id = (SELECT max(id) FROM compute_computation)"
+    ),
+    "subjects_objection objection.answered": ("state = 'answered'", "outcome = 'upheld'"),
+    "subjects_objection objection.overdue": ("overdue_at IS NOT NULL", "due_at = due_at + interval '1 day'"),
+    "subjects_objection state": ("state = 'marked'", "state = 'filed', marked_at = NULL"),
     "contracts_contract contract.proposed": ("TRUE", "terms_digest = repeat('0', 64)"),
     "contracts_signature contract.signed": ("TRUE", "document_key = document_key || 'x'"),
     "contracts_contract contract.agreed": ("state = 'effective'", "terms_digest = repeat('0', 64)"),
@@ -110,7 +117,8 @@ def built() -> Trade:
     """At least one entry of every kind that has a table, and things in many states."""
     trade = Trade()
     going = trade.contract()
-    trade.computed(going)
+    objected = trade.computed(going)
+    objections.in_every_state(objected.tasks.get(rank=0), objected.tasks.get(rank=0).organization)
     trade.withdrawn(going)
     refused = trade.reviewed(trade.request(going))
     assert [answer.status for answer in trade.nodes()[0].consent(decision="refused")] == [200]

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from compute.actions import computations
 from exchange.members.permissions import Role
 from exchange.members.states import OrganizationStatus
-from tests.factories import contracts, listings, members, pages
+from tests.factories import contracts, listings, members, objections, pages
 
 pytestmark = pytest.mark.django_db
 CEILING = 30  # questions of one page; each is a round trip
@@ -16,8 +16,15 @@ CEILING = 30  # questions of one page; each is a round trip
 LISTS = {
     None: ("/", "/catalogue/", "/catalogue/?q=统计", "/ledger/", "/api/v1/products/", "/api/v1/ledger/entries/"),
     Role.BUYER: ("/contracts/", "/computations/", "/workplace/", "/api/v1/contracts/", "/api/v1/computations/"),
-    Role.PROVIDER: ("/products/", "/workplace/"),
-    Role.AUDITOR: ("/desk/", "/desk/products/", "/desk/organizations/", "/contracts/", "/computations/"),
+    Role.PROVIDER: ("/products/", "/workplace/", "/objections/"),
+    Role.AUDITOR: (
+        "/desk/",
+        "/desk/objections/",
+        "/desk/products/",
+        "/desk/organizations/",
+        "/contracts/",
+        "/computations/",
+    ),
     Role.COMPLIANCE_REVIEWER: ("/desk/products/", "/desk/computations/"),
     Role.SETTLEMENT_CLERK: ("/desk/deposits/",),
 }
@@ -40,6 +47,7 @@ def questions(scene: pages.Scene) -> dict[tuple[str, str], int]:
 def more_of_everything(scene: pages.Scene) -> None:
     """Three more rows on every list."""
     computations.withdraw(computation=scene.waiting, by=scene.world.buyer)
+    objections.in_every_state(scene.released.tasks.get(rank=1), scene.world.organizations["fund-a"])
     for number in range(3):
         name = f"第{number}产品统计"
         listings.listed(by=scene.world.provider, name_zh=name, name_en=f"Product {number}")
