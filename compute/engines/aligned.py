@@ -3,6 +3,7 @@
 Stage 0, own link: the two owners draw a key for this job that nobody else can know, and agree on shapes.
 Stage 1, RR22 PSI between the two: person ids enter only as keyed values under that key. Both owners learn who
     is in both datasets, in one common order; nobody else does. (`aby3_join/1` keeps it from the owners as well.)
+    By bucket where a table is large (`buckets`).
 Stage 2, ABY3 with the neutral compute party: the group owner inputs which block each person is in, the value
     owner the values and their squares. Inside the circuit: persons and sums for each block, blocks with fewer
     than k persons become zero, the others are added into the requested groups. A block whose unmatched rest is
@@ -19,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from compute.engines import greeting, keeping, link
-from compute.engines.base import Estimate, Learned, SecurityCard, StageContext, write_part
+from compute.engines.base import BUCKET_ROWS, Estimate, Learned, SecurityCard, StageContext, write_part
 from compute.engines.errors import EngineRefused
 from compute.engines.two_owners import (
     COMPUTE_PARTY,
@@ -52,7 +53,8 @@ class AlignedStatistics(TwoOwnerStatistics):
     storage: ClassVar[str] = "aby3.AShr<FM64>"
     card: ClassVar[SecurityCard] = SecurityCard(
         technique="mpc",
-        protocol="PSI RR22 on job-keyed BLAKE2b ids; SPU ABY3 FM64, out-shares only",
+        protocol="PSI RR22 on job-keyed BLAKE2b ids, by bucket above 2,097,152 rows; SPU ABY3 FM64, out-shares only; "
+        "above 2^24 matched rows times blocks sums mod 2^64 of shares dealt by the compute party (share translation)",
         adversary_model="semi-honest, three parties, at most one corrupted",
         assumption_zh="三方按协议执行且任意两方不串通；计算方须独立于两个数据方。",
         assumption_en="The three parties follow the protocol and no two collude; the compute party must be independent "
@@ -66,32 +68,38 @@ class AlignedStatistics(TwoOwnerStatistics):
         learned=(
             Learned(
                 "data_party",
-                "两个数据方互相知道哪些人同时在双方数据中、对方声明的类别与取值范围、对方的行数；"
+                "两个数据方互相知道哪些人同时在双方数据中、对方声明的类别与取值范围、对方的行数（分桶时为每桶的行数）；"
                 "不知道对方的任何取值、分组、人数合计或结果。",
                 "The two data parties learn which persons are in both datasets, the categories and bounds the other "
-                "declares and its row count; no value, grouping, group size or result of the other.",
+                "declares and its row count (by bucket: that of each); no value, grouping, group size or result of the "
+                "other.",
             ),
             Learned(
                 "compute_party",
-                "交集人数的数量级（补齐到2的幂）、分块数、分组数、数值列数与最小人数；没有标识、名称、取值或结果。",
-                "The magnitude of the intersection (padded to a power of two), the numbers of blocks, groups and value "
-                "columns and k; no identifier, name, value or result.",
+                "交集人数的数量级（补齐到2的幂）、桶数、分块数、分组数、数值列数与最小人数；没有标识、名称、取值或结果。",
+                "The magnitude of the intersection (padded to a power of two), the numbers of buckets, blocks, groups "
+                "and value columns and k; no identifier, name, value or result.",
             ),
             Learned(
                 "buyer",
-                "每个已放行分组的人数、总和、均值与方差，以及分组方声明的类别；人数不足的分块在电路内已归零。",
+                "每个已放行分组的人数、总和、均值与方差，以及分组方声明的类别；人数不足的分块在电路内已归零"
+                "（超大运行中由分组方略去）。",
                 "Count, sum, mean and variance of each released group and the categories the group owner declares; "
-                "blocks that are too small were set to zero inside the circuit.",
+                "blocks that are too small were set to zero inside the circuit (in the largest runs left out by the "
+                "group owner).",
             ),
             Learned("exchange", "只见到密封的份额与其大小。", "Only sealed shares and their size."),
         ),
     )
 
     def estimate(self, parameters: Mapping[str, Any], *, rows: Sequence[int]) -> Estimate:
-        """See Engine.estimate; from 100,000 persons a side in 7 s and 0.55 GB; the bytes are a rough bound."""
+        """See Engine.estimate; from tests/benchmarks/compute_buckets.py; the bytes are a rough bound."""
         width, most = 1 + len(parameters["values"]), max(rows)
+        in_circuit = min(most * width, CIRCUIT_CELLS // 16)
         return Estimate(
-            seconds=4 + most * width / 30_000, memory_mb=400 + most * width // 600, bytes_sent=600 * most * width
+            seconds=4 + in_circuit / 30_000 + most * 16e-6,
+            memory_mb=450 + in_circuit // 1_500 + min(most, BUCKET_ROWS) // 1_000,
+            bytes_sent=600 * in_circuit + most * (70 + 48 * width),
         )
 
     def join_shares(self, shares: Sequence[Sequence[int]], *, count: int) -> list[int]:
@@ -117,15 +125,16 @@ class AlignedStatistics(TwoOwnerStatistics):
         return write_part(engine=self.id, context=context, content=content)
 
     def _compute(self, context: StageContext, mesh: link.Mesh, spu_stages: Any) -> dict[str, Any]:
+        from compute.engines import aligned_sums
+
         greeting.check_jobs(context, mesh)
         mesh.watch(spu_stages.leave_as_lost(context))
         context.progress("match", 20)
+        aligned_sums.stand_by(context, mesh)
         shape = receive_shape(context, mesh, Shape)
         context.progress("compute", 40)
         if shape.rows * len(shape.group_of) <= CIRCUIT_CELLS:
             return {"layout": None, **spu_stages.circuit(context, shape, one_hot=None, inputs=None)}
-        from compute.engines import aligned_sums
-
         return {"layout": None, "storage": self.storage, "shares": aligned_sums.deal(context, mesh, shape)}
 
     def _contribute(self, context: StageContext, mesh: link.Mesh, spu_stages: Any) -> dict[str, Any]:

@@ -16,7 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compute.engines import buckets, dealt_sums, gate, greeting, identifiers, link, loading, spu_links, spu_matching
+from compute.engines import (
+    buckets,
+    dealt_sums,
+    gate,
+    greeting,
+    identifiers,
+    keeping,
+    link,
+    loading,
+    spu_links,
+    spu_matching,
+)
 from compute.engines.base import StageContext, Table
 from compute.engines.errors import EngineRefused
 from compute.engines.metadata import DatasetMeta
@@ -87,6 +98,7 @@ def match(context: StageContext, mesh: link.Mesh, meta: DatasetMeta) -> Found:
     """Find who is in both tables, in memory or by bucket; both owners learn it, nobody else does."""
     payload = Blocks(meta) if context.rank == GROUP_OWNER else Values(context.parameters["values"])
     many = buckets.agree(context, mesh, meta, ranks=OWNERS)
+    mesh.exchange({COMPUTE_PARTY: greeting.dump({"buckets": many})})
     if many > 1:
         work = buckets.prepare(context, mesh, meta, payload, buckets=many, ranks=OWNERS)
         buckets.match(context, mesh, work, ranks=OWNERS, protocol="rr22", broadcast=True)
@@ -101,6 +113,16 @@ def match(context: StageContext, mesh: link.Mesh, meta: DatasetMeta) -> Found:
     places, order = spu_matching.match(context, keys, stage=PSI_STAGE, ranks=OWNERS)
     matched = payload.take(table, 0)[places]
     return Found(len(places), order, payload.summary(), lambda: iter([matched]))
+
+
+def stand_by(context: StageContext, mesh: link.Mesh) -> None:
+    """The compute party's side of `match`: whether the owners go by bucket, so that it, too, may be started again."""
+    told = mesh.exchange({GROUP_OWNER: b"", VALUE_OWNER: b""})
+    many = greeting.load(told[GROUP_OWNER]).get("buckets")
+    if told[GROUP_OWNER] != told[VALUE_OWNER] or not isinstance(many, int):
+        raise greeting.differs("The data parties do not agree on the buckets; submit again.")
+    if many > 1 and context.state is not None:
+        keeping.directory(context, context.job_digest)
 
 
 def add_up(context: StageContext, mesh: link.Mesh, found: Found, shape: Shape) -> str:

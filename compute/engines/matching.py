@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from compute.engines import gate, greeting, identifiers, keeping, link
 from compute.engines.base import (
+    BUCKET_ROWS,
     Engine,
     Estimate,
     Learned,
@@ -139,8 +140,9 @@ class Matching(Engine):
         most, total = max(rows), sum(rows)
         if parameters["protocol"] == BLIND:
             return Estimate(seconds=2 + total * 60e-6, memory_mb=300 + total // 3_000, bytes_sent=64 * total)
+        bucket = min(most, BUCKET_ROWS)
         each = {"rr22": 6e-6, "kkrt": 8e-6, "ecdh": 100e-6, "sm2": 1e-3}[parameters["protocol"]]
-        return Estimate(seconds=5 + total * each, memory_mb=250 + most // 1_200, bytes_sent=150 * most)
+        return Estimate(seconds=5 + total * each, memory_mb=250 + bucket // 1_000, bytes_sent=150 * most)
 
     def run(self, context: StageContext) -> bytes:
         """See Engine.run."""

@@ -25,19 +25,18 @@ STAGE = "restart"
 _LOST = frozenset({"PEER_LOST", "ENGINE_CRASH"})
 
 
-def may_go_on(job: Mapping[str, Any], *, home: Path, ending: Mapping[str, Any], has_data: bool, restarts: int) -> bool:
+def may_go_on(job: Mapping[str, Any], *, home: Path, ending: Mapping[str, Any], restarts: int) -> bool:
     """Whether an engine that ended without a part is to be started again.
 
     Args:
         ending: how its process ended, as the launcher tells; a process that was stopped by this node was not lost.
-        has_data: whether this party has a dataset; a compute party keeps nothing and goes on where the others do.
         restarts: how many times it was started again before.
     """
     engine = preflight.engine_of(job)
     was_lost = ending["code"] in _LOST or (ending["code"] == "OOM" and ending["signal"] is not None)
     if not engine.goes_on or not was_lost or restarts >= MAX_RESTARTS:
         return False
-    return not has_data or kept(job, home=home).exists()
+    return kept(job, home=home).exists()
 
 
 def state_of(home: Path, engine: str) -> Path:

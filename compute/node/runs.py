@@ -198,9 +198,8 @@ def _compute(
         try:
             return _watch(run, process)
         except Refused as refused:
-            has_data, home = dataset is not None, node.config.home
             is_lost = process.is_finished() and restarting.may_go_on(
-                job, home=home, ending=process.ending(), has_data=has_data, restarts=number
+                job, home=node.config.home, ending=process.ending(), restarts=number
             )
             if is_lost or refused.code == "LINK_FAILED":
                 _let_the_other_say_why(run)
