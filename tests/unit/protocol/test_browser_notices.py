@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from compute.protocol import keyfiles, notices
 from compute.protocol.notices import Batch
 from ledger.proofs import statements
+from ledger.proofs.errors import VerificationError
 from tests.factories import notices as factory
 from tests.factories.node import World
 
@@ -112,7 +113,7 @@ def test_the_page_opens_what_the_command_line_opens(cases: Any) -> None:
 def test_the_page_trusts_no_more_than_the_command_line(cases: Any, name: str) -> None:
     batches, mine, said = cases
     assert said["found"][name] == "untrusted"
-    with pytest.raises(notices.VerificationError):
+    with pytest.raises(VerificationError):
         notices.open_batch(batches[name], key=notices.card_key(mine))
 
 
