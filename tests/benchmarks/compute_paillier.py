@@ -1,4 +1,4 @@
-"""Paillier: joint sums against the plain phe loop and against HEU, weighted sums by buckets, the matched sum whole.
+"""Paillier: joint sums against the plain phe loop and against HEU, weighted sums, the matched sum and two-party scores.
 
 Rates of one process are values for each second of its processor, so that company on the machine does not count; those
 of two processes are by the clock. HEU is no dependency: where `sf-heu` is installed in another
@@ -17,17 +17,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from compute.engines import reference_models
 from compute.engines.paillier import cores, keys, noise, packing, products, vectors
 from compute.engines.reference_matched import matched_sum
+from compute.engines.scoring import cards
 from compute.protocol import operations
 from tests.benchmarks._timing import Demands, processor, seconds
 from tests.factories import engines as factory
+from tests.factories import scoring
 
 BOUND = 2**31 - 1
 VALUES = 200_000
 PHE_VALUES = 100
 WEIGHTS = 4_000
 ROWS = (1_000, 4_000)  # in one process at each owner
+SCORED = (4_096, 16_384)
+SCORED_PLAIN = 20
 CHUNK = 64  # plaintexts handed to a process at a time
 EXPONENTS = {"half-length exponents (factoring)": None, "256-bit exponents (short-exponent assumption)": 256}
 
@@ -70,6 +75,7 @@ def run() -> Iterator[tuple[str, str]]:
         yield from _weighted(owner, drawn)
     yield from _growth(numbers)
     yield from _whole()
+    yield from _scored()
     yield "peak memory of this process", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024:12,} MB"
     yield "verdict", demands.verdict()
 
@@ -204,6 +210,55 @@ def _whole() -> Iterator[tuple[str, str]]:
         yield "growth of matched_sum with the rows", f"{_exponent(ROWS, spent):12.2f} (exponent)"
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _scored() -> Iterator[tuple[str, str]]:
+    """A score card of two features with four cuts over an agency's table, both processes, keys of 3,072 bits."""
+    directory, spent = Path(tempfile.mkdtemp(prefix="hengshu-bench-")), []
+    card = cards.scorecard(version="bench", base=560, features=scoring.CIVIL_CARD, salt="00" * 32)
+    plain = SCORED_PLAIN / processor(lambda: _phe_scores(keys.generate(3072)), times=1)
+    yield "scores of 3072 bits: plain phe loop, two features", f"{plain:12,.1f} rows/s"
+    try:
+        for rows in SCORED:
+            table = [scoring.row(number, scoring.CIVIL_VALUES, seed=2) for number in range(rows)]
+            agency = scoring.agency(directory / f"agency{rows}", table, scoring.CIVIL_VALUES)
+            bank = scoring.applicants(directory / f"bank{rows}", list(range(0, 2_000, 20)))
+            deal = scoring.paired(directory / f"scores{rows}", card, [bank, agency])
+            deal.deadline_seconds = 1_200
+            runs = deal.run()
+            opened = deal.engine.open([one.part() for one in runs], job=deal.job, request=deal.request).describe()
+            wanted = reference_models.scores(
+                card,
+                applicants=bank,
+                agencies=[agency],
+                features=[list(scoring.CIVIL_VALUES)],
+                own=["amount"],
+                names=["", "", ""],
+                recipient=scoring.RECIPIENT,
+                day=20260101,
+            )
+            _must([row["score"] for row in opened["rows"]] == [row["score"] for row in wanted])
+            took = sum(float(one.result()["cpu_seconds"]) for one in runs)
+            spent.append(took)
+            peak = max(int(one.result()["peak_mb"]) for one in runs)
+            yield (
+                f"two_party_scoring, {rows:,} rows of the agency, 100 asked for, both processes",
+                f"{took:10.2f} s CPU  {rows / took:6,.0f} rows/s  ×{rows / took / plain:,.0f} of phe, {peak} MB",
+            )
+        yield "growth of two_party_scoring with the rows", f"{_exponent(SCORED, spent):12.2f} (exponent)"
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _phe_scores(owner: keys.OwnerKey) -> None:
+    """The same sums row by row: each column encrypted, weighed, added, decrypted."""
+    weights = (15, 25, 10)
+    for row in range(SCORED_PLAIN):
+        reached = [row >> place & 1 for place in range(len(weights))]
+        total = owner.public.phe.encrypt(600)
+        for weight, one in zip(weights, reached, strict=True):
+            total = total + owner.public.phe.encrypt(one) * weight
+        _must(owner.phe.decrypt(total) == 600 + sum(w * x for w, x in zip(weights, reached, strict=True)))
 
 
 def _exponent(sizes: Sequence[int], spent: Sequence[float]) -> float:

@@ -1,5 +1,6 @@
 """Random worlds against the reference; hostile banks and agencies, each with the guard off as its sister."""
 
+import pickle
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from compute.engines import encrypted_table, loading, oprf, reference_models, ri
 from compute.engines.base import StageContext
 from compute.engines.errors import EngineRefused, PartInvalid
 from compute.engines.paillier import keys, noise, vectors
-from compute.engines.scoring import cards, consents, forms, paired, paired_agency
+from compute.engines.scoring import cards, consents, forms, paired, paired_agency, paired_bank
 from compute.engines.scoring.paired_agency import Agency
 from compute.engines.scoring.paired_bank import Bank, Found
 from tests.factories import paired as pair
@@ -124,6 +125,20 @@ def test_the_edges_of_the_declared_bounds_stay_in_their_slots() -> None:
     for number, (x, y, z) in enumerate(corners):
         expected = None if number == 3 else -9 * x + 15 * y - z
         assert found[f"p{number}"] == Found(expected)
+
+
+def test_several_processes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paired_bank, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(paired_agency, "FRAME_BYTES", 512)
+    form = _linear(*WEIGHTS)
+
+    found = pair.run(form, pair.people([(n, 2 * n) for n in range(20)], form.shape), ["p0", "p7", "p19"]).found
+
+    assert found == {"p0": Found(0), "p7": Found(7), "p19": Found(19)}
+    # The agency's workers reach their processes by pickling.
+    owner = keys.generate(pair.TEST_BITS, small_for_tests=True)
+    opener = pickle.loads(pickle.dumps(paired_agency.Opener(owner, form.shape)))
+    assert opener(vectors.encrypt([5], noise.Full(owner.public)))[:2] == [5, 0]
 
 
 # --- a hostile agency ---------------------------------------------------------------------------------------
