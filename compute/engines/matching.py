@@ -10,11 +10,17 @@ a node, and equal key sets of two jobs do not look equal. Then, by the request's
 The receiver's node releases the number only when at least k persons match and the rest of every table is nobody or at
 least k; else the outcome is `withheld`, the same for nobody, one and k - 1. A list is a bit for each row of the
 receiver's table, so that its size says nothing. Nothing but rank 0's part holds an answer; all parts are of one form.
+
+With `privacy` the receiver's node adds discrete Laplace noise of scale 1 / epsilon to the number: one person more in
+either table moves it by at most one. Both nodes spend epsilon from their tables' budgets first. The number is then told
+whatever it is, since its noise protects it; the buyer's software hides it below k. The receiver's node itself knows the
+exact number, so the noise is no protection from the receiver, nor from a receiver that adds none.
 """
 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, sqrt
 from typing import Any, ClassVar
 
 from compute.engines import gate, greeting, identifiers, keeping, link
@@ -31,7 +37,8 @@ from compute.engines.base import (
 )
 from compute.engines.errors import EngineRefused, PartInvalid
 from compute.engines.metadata import DatasetMeta, magnitude
-from compute.protocol import operations
+from compute.engines.privacy import noised, sensitivity
+from compute.protocol import operations, privacy
 from compute.protocol.operations.matching import BLIND, MULTI_PARTY
 from ledger.proofs import canonical, statements
 
@@ -51,6 +58,7 @@ class Matched:
     min_group: int
     count: int | None  # None when withheld
     rows: tuple[int, ...] | None = None
+    privacy: Mapping[str, Any] | None = None  # with noise: mechanism, epsilon and the count's standard deviation
 
     def describe(self) -> dict[str, Any]:
         """The result document of schema matching/v1."""
@@ -61,6 +69,8 @@ class Matched:
             "outcome": WITHHELD if self.count is None else RELEASED,
             "count": self.count,
         }
+        if self.privacy is not None:
+            found["privacy"] = dict(self.privacy)
         return found if self.rows is None else {**found, "rows": list(self.rows)}
 
     def to_bytes(self) -> bytes:
@@ -86,8 +96,9 @@ class Matching(Engine):
         "由合约、数据承诺与次数额度约束。",
         assumption_en="The parties follow the protocol. The receiver's node applies k. A party that cheats may add "
         "persons to its own table to probe the other; contract, dataset commitment and quota bound that.",
-        precision_zh="精确计数；两个不同标识被误认为相同的概率低于 n²/2^97。",
-        precision_en="Exact; two different ids are taken for one with probability below n²/2^97.",
+        precision_zh="精确计数，或按约定加噪（给出标准差）；两个不同标识被误认为相同的概率低于 n²/2^97。",
+        precision_en="Exact, or with noise of a stated size where asked for; two different ids are taken for one with "
+        "probability below n²/2^97.",
         cost_zh="RR22：每方百万人 8.4 秒、每方 0.87 GB。双盲方式：每个标识在每方约 0.1 毫秒处理器时间。",
         cost_en="RR22: a million persons a side in 8.4 seconds, 0.87 GB a party. Blind: about 0.1 ms of "
         "processor time per identifier at each party.",
@@ -105,10 +116,11 @@ class Matching(Engine):
             ),
             Learned(
                 "buyer",
-                "达到最小人数时的重合人数；合约约定名单时，接收方表的行号。不足时只知道“不予放行”，"
-                "与无人重合无法区分。",
-                "The number of matches when it is large enough; where the contract agrees on a list, row numbers "
-                "of the receiver's table. Otherwise only `withheld`, the same as for no match at all.",
+                "达到最小人数时的重合人数，每对表只按一个版本给出精确值；或从双方隐私预算支付的加噪人数。"
+                "合约约定名单时，接收方表的行号。不足时只知道“不予放行”，与无人重合无法区分。",
+                "The number of matches when it is large enough, exactly for one version of each table only; or a "
+                "noisy number, paid from both privacy budgets. Where the contract agrees on a list, row numbers of the "
+                "receiver's table. Otherwise only `withheld`, the same as for no match at all.",
             ),
             Learned("exchange", "只见到密封且等长的结果。", "Only sealed parts whose size does not depend on a row."),
         ),
@@ -119,6 +131,8 @@ class Matching(Engine):
         gate.check_min_group(min_group)
         for rank, meta in metas.items():
             meta.check_id()
+            if "privacy" in parameters:
+                sensitivity.plan(meta, parameters)
             if parameters["protocol"] == BLIND and meta.magnitude > MAX_BLIND_ROWS:
                 raise EngineRefused(
                     "PARTITION_TOO_LARGE", f"More than {MAX_BLIND_ROWS} rows for a blind matching; choose rr22."
@@ -157,6 +171,7 @@ class Matching(Engine):
             context.progress("link", 10)
             meta = loading.load_meta(context.dataset)
             self.check(context.parameters, {context.rank: meta}, min_group=context.k)
+            noise = _noise(context, meta)
             greeting.check_jobs(context, mesh)
             own = {"k": gate.effective_k([meta], min_group=context.k)}
             hellos = mesh.broadcast(greeting.dump(own))
@@ -168,7 +183,7 @@ class Matching(Engine):
             mesh.conclude()
         keeping.forget(context, context.job_digest)
         context.progress("part", 100)
-        content = _content(context.parameters["form"], found, k=k, size=meta.magnitude)
+        content = _content(context.parameters["form"], found, k=k, size=meta.magnitude, noise=noise)
         return write_part(engine=self.id, context=context, content=content)
 
     def _blind(self, context: StageContext, mesh: link.Mesh, meta: DatasetMeta) -> "Found":
@@ -221,6 +236,10 @@ class Matching(Engine):
         rows = tuple(place for place, bit in enumerate(_bits(bits), start=1) if bit)
         if any(other.get("outcome") != WITHHELD for other in found[1:]) or (rows and len(rows) != count):
             raise PartInvalid("The parts contradict each other; report the run to the exchange.")
+        asked = request["parameters"].get("privacy")
+        if asked is not None:
+            is_told = is_released and count >= job["min_group"]  # arithmetic after the noise: it protects nobody
+            return Matched(form, job["min_group"], count if is_told else None, privacy=_stated(asked))
         if is_released and count < job["min_group"]:
             raise PartInvalid("A number below the agreed k was released; report the run to the exchange.")
         return Matched(form, job["min_group"], count if is_released else None, rows if form == "list" else None)
@@ -256,8 +275,24 @@ def _keys(context: StageContext, mesh: link.Mesh, meta: DatasetMeta) -> list[byt
     return identifiers.keyed(ids, key)
 
 
-def _content(form: str, found: Found, *, k: int, size: int) -> dict[str, str]:
+def _noise(context: StageContext, meta: DatasetMeta) -> int | None:
+    """What the receiver's node drew for this number; None where it is told exactly, or by nobody."""
+    if "privacy" not in context.parameters or context.rank != RECEIVER:
+        return None
+    plan = sensitivity.plan(meta, context.parameters)
+    return noised.read_noise(context.work_dir / noised.NOISE_FILE, plan)[0][0]
+
+
+def _stated(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What the buyer is told of the noise; Laplace of scale s has a standard deviation of the root of two, times s."""
+    scale = privacy.MICRO / privacy.parse_epsilon(asked["epsilon"])
+    return {**asked, "unit": "one person is one row of one owner", "count_deviation": str(ceil(sqrt(2) * scale))}
+
+
+def _content(form: str, found: Found, *, k: int, size: int, noise: int | None = None) -> dict[str, str]:
     """A part's content: the same members and lengths whatever was found, at every party."""
+    if noise is not None:
+        return {"outcome": RELEASED, "count": str(max(0, found.count + noise)).rjust(12, "0"), "rows": ""}
     released = bool(found.sizes) and is_released(found.count, found.sizes, k=k)
     bits = bytearray(magnitude(size) // 8 + 1 if form == "list" else 0)
     for row in found.rows if released and form == "list" else ():

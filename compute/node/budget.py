@@ -9,7 +9,7 @@ Amounts are whole millionths of epsilon and whole trillionths of delta.
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -81,16 +81,27 @@ class Balance:
 
 
 def spending(
-    parameters: Mapping[str, Any], *, dataset: str, commitment: str, contract: str, buyer: str, limits: Limits
+    parameters: Mapping[str, Any],
+    *,
+    dataset: str,
+    commitment: str,
+    contract: str,
+    buyer: str,
+    limits: Limits,
+    among: Sequence[str] = (),
 ) -> Spending:
-    """What a noised query will take; Refused `PARAMETERS_OUT_OF_TERMS` above what one answer may take."""
+    """What a noised query will take; Refused `PARAMETERS_OUT_OF_TERMS` above what one answer may take.
+
+    Args:
+        among: as in `privacy.query_digest`.
+    """
     epsilon, delta = privacy.cost(parameters["privacy"])
     if epsilon > limits.per_answer_micro or delta > limits.delta_pico:
         raise Refused("PARAMETERS_OUT_OF_TERMS")
     return Spending(
         dataset=dataset,
         commitment=commitment,
-        query=privacy.query_digest(parameters),
+        query=privacy.query_digest(parameters, among=among),
         contract=contract,
         buyer=buyer,
         epsilon_micro=epsilon,

@@ -4,6 +4,10 @@ Answers over one partition are unions of its blocks, so no combination of them i
 Answers over two partitions are not: the wages of a city over its own blocks, less the wages over those whom another
 office's blocks match, are the wages of the few who did not match. So the first partition over which a version's
 column is answered is the only one.
+
+The number of persons whom two tables have in common is told exactly of one version of each: another version with one
+person more would give that person away, and whoever owns the other table can make such versions at will. Further
+versions are asked with noise.
 """
 
 import sqlite3
@@ -20,7 +24,7 @@ from compute.protocol.codes import Refused
 class Use:
     """One column whose exact values an answer adds up, and the partition of persons it adds them up over."""
 
-    commitment: str
+    commitment: str  # or, of a rule that goes beyond one version, the table
     column: str
     partition: str
 
@@ -33,7 +37,9 @@ COUNTED_OVER = {
     operations.JOINED_STATISTICS: "blocks",
     operations.TWO_PARTY_STATISTICS: "blocks",
     operations.MATCHED_SUM: "the whole",
+    operations.MATCHING: "the whole",
 }
+_COUNT = "persons in common with"
 
 
 def uses(request: Mapping[str, Any], *, parties: Sequence[Mapping[str, Any]], organization: str) -> list[Use]:
@@ -66,12 +72,16 @@ def uses(request: Mapping[str, Any], *, parties: Sequence[Mapping[str, Any]], or
 def _counted(request: Mapping[str, Any], *, own: Mapping[str, Any], parties: Sequence[Mapping[str, Any]]) -> list[Use]:
     """The count of the persons in common, as if it were a column; its name is none that a table can have."""
     over = COUNTED_OVER.get(request.get("operation", ""))
-    others = [
-        f"{item['organization']} {item['dataset_commitment']}"
-        for item in parties
-        if item is not own and item["dataset_commitment"]
-    ]
-    return [Use(own["dataset_commitment"], f"(persons in common with {', '.join(others)})", over)] if over else []
+    if over is None or request["parameters"].get("form") == "list":  # a contract lists persons: no count says more
+        return []
+    others = [item for item in parties if item is not own and item["dataset_commitment"]]
+    named = [f"{item['organization']} {item['dataset_commitment']}" for item in others]
+    found = [Use(own["dataset_commitment"], f"({_COUNT} {', '.join(named)})", over)]
+    if request["operation"] == operations.MATCHING:
+        tables = [f"{item['organization']} {item['dataset']}" for item in others]
+        pair = ", ".join([own["dataset_commitment"], *(item["dataset_commitment"] for item in others)])
+        found.append(Use(f"table {own['dataset']}", f"({_COUNT} {', '.join(tables)})", pair))
+    return found
 
 
 def check(connection: sqlite3.Connection, uses: Sequence[Use]) -> None:

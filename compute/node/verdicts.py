@@ -74,6 +74,7 @@ def judge(
             contract=str(request["contract"]),
             buyer=recipient,
             limits=config.privacy,
+            among=_among(request, parties=parties),
         )
     return Verdict(
         tier=FIXED_BLOCKS if asked is None else REVIEWED if spending is None else NOISED,
@@ -97,6 +98,14 @@ def check_reviewed(request: Mapping[str, Any], *, config: Config, store: Store) 
     """Check that a request of tier 3 has its two approvals; any other needs none."""
     if reviews.is_asked(request):
         reviews.check(request, config=config, store=store)
+
+
+def _among(request: Mapping[str, Any], *, parties: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The tables that decide a noised answer by rank; none for joint statistics, where each owner's own one does."""
+    if request["operation"] == operations.JOINT_STATISTICS:
+        return []
+    ranked = sorted(parties, key=lambda party: int(party["rank"]))
+    return [f"{party['organization']} {party['dataset_commitment']}" for party in ranked]
 
 
 def derived(request: Mapping[str, Any], *, rank: int) -> dict[str, Level]:

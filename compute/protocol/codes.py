@@ -356,8 +356,8 @@ _TABLE: tuple[tuple[str, Stage, Fault, str, str, str, str], ...] = (
         _B,
         "这些取值已按另一种分块回答过；两种分块相减可能指向少数人。",
         "These values were answered over other blocks before; subtracting the two could single out few persons.",
-        "请沿用先前的分组方，或与数据方约定新的数据版本。",
-        "Keep to the group provider used before, or agree on a new version of the data.",
+        "请沿用先前的分组方与版本；改换分组须约定新的数据版本，或改问加噪结果。",
+        "Keep to the group provider and versions used before; ask for other blocks of new data, or with noise.",
     ),
     (
         "FILTER_NOT_A_BLOCK",

@@ -5,7 +5,7 @@ added up a thousand times must still be exact, and a float is not.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -98,13 +98,13 @@ def canonical_query(parameters: Mapping[str, Any]) -> dict[str, Any]:
         {**item, "in": sorted(item["in"])}
         if "in" in item
         else {"column": item["column"], **{end: str(Fraction(item[end])) for end in ("from", "to")}}
-        for item in parameters["filters"]
+        for item in parameters.get("filters", ())
     ]
     privacy = parameters["privacy"]
     epsilon, delta = cost(privacy)
     return {
-        "group_by": sorted(parameters["group_by"]),
-        "values": sorted(parameters["values"]),
+        "group_by": sorted(parameters.get("group_by", ())),
+        "values": sorted(parameters.get("values", ())),
         "filters": sorted(filters, key=lambda item: str(item["column"])),
         "mechanism": privacy["mechanism"],
         "epsilon_micro": epsilon,
@@ -112,9 +112,15 @@ def canonical_query(parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def query_digest(parameters: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical query."""
-    return canonical.digest(canonical_query(parameters))
+def query_digest(parameters: Mapping[str, Any], *, among: Sequence[str] = ()) -> str:
+    """SHA-256 of the canonical query.
+
+    Args:
+        among: all tables whose persons decide the answer, where it is not the own one alone. Two tables with the same
+            noise could be subtracted, so that another table is another query.
+    """
+    query = canonical_query(parameters)
+    return canonical.digest({**query, "among": list(among)} if among else query)
 
 
 def _write(value: int, places: int) -> str:

@@ -28,6 +28,7 @@ from compute.engines.errors import EngineRefused
 from compute.engines.privacy import noise, noised, sensitivity, sums
 from compute.node import budget, noises
 from compute.node.budget import Limits
+from compute.protocol import operations
 from compute.protocol.codes import Refused
 from tests.factories.engines import schema
 from tests.factories.node import provider
@@ -35,6 +36,7 @@ from tests.factories.privacy import LAPLACE, asked, description, meta, people, t
 
 NOW = datetime(2026, 11, 21, 5, 30, tzinfo=UTC)
 K = 10
+RECEIVER = "urn:hengshu:org:01JD00000000000000000000A1"
 BOUND = math.exp(1) / (1 + math.exp(1))
 
 Row = Mapping[str, Any]
@@ -129,6 +131,63 @@ def test_differencing(is_gated):
             {**people(1, seed=seed + 1)[0], "age": "120", "wage": "1000" if secret else "0"},
         ]
         right += difference(Owner(rows, is_gated=is_gated)) == secret
+
+    if is_gated:
+        assert right / worlds <= allowed(worlds)
+    else:
+        assert right == worlds
+
+
+# --- versions of the other table ------------------------------------------------------------------------------
+
+
+class Matched(Owner):
+    """The same owner, asked how many of its persons are in a table that belongs to the analyst."""
+
+    def count(self, theirs: frozenset[int], *, version: int) -> int:
+        """How many of this owner's persons, who are numbers, are in one version of the analyst's table."""
+        exact = len(theirs.intersection(range(len(self.rows))))
+        if not self.is_gated:
+            return exact
+        parameters = operations.matching(receiver=RECEIVER, privacy=LAPLACE)
+        spending = budget.spending(
+            parameters,
+            dataset="t",
+            commitment="c",
+            contract="any",
+            buyer="any",
+            limits=self.limits,
+            among=["own c", f"analyst {version}"],
+        )
+        budget.spend(self.ledger, spending, computation=str(version), now=NOW)
+        if spending.query not in self.kept:
+            self.kept[spending.query] = noise.draw(sensitivity.plan(self.meta, parameters).describe())
+        return exact + self.kept[spending.query][0][0]
+
+
+def probe(owner: Matched, *, target: int) -> bool:
+    """A version of the own table with the target, less one without, for as long as it can be paid: is the target in?"""
+    found = []
+    for number in range(0, 1000, 2):
+        plain = frozenset(range(20, 40))
+        try:
+            without = owner.count(plain, version=number)
+            found.append(owner.count(plain | {target}, version=number + 1) - without)
+        except Refused:
+            break
+        if not owner.is_gated:
+            break
+    return sum(found) / max(1, len(found)) > 0.5
+
+
+@pytest.mark.parametrize("is_gated", [True, False])
+def test_versions_of_the_analyst_s_own_table(is_gated):
+    """With noise; without it, a second version is refused: `tests/unit/node/test_partitions.py`."""
+    worlds, right = 100, 0
+    for seed in range(worlds):
+        secret = random.Random(seed).random() < 0.5
+        owner = Matched(people(41 if secret else 40, seed=seed), is_gated=is_gated)
+        right += probe(owner, target=40) == secret
 
     if is_gated:
         assert right / worlds <= allowed(worlds)

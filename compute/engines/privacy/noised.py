@@ -132,7 +132,7 @@ def run(context: StageContext, *, engine: str) -> bytes:
         raise EngineRefused("JOB_DIFFERS", "This operation needs two or more data parties and no other.")
     meta = loading.load_meta(context.dataset)
     plan = sensitivity.plan(meta, context.parameters)
-    noise = _read_noise(context.work_dir / NOISE_FILE, plan)
+    noise = read_noise(context.work_dir / NOISE_FILE, plan)
     context.progress("link", 5)
     with link.connect(context) as mesh:
         context.progress("link", 20)
@@ -282,7 +282,7 @@ def _spread(noises: Sequence[tuple[float, int]], parameters: Mapping[str, Any]) 
     return math.sqrt(sum((scale * raised * factor) ** 2 for scale, raised in noises))
 
 
-def _read_noise(path: Path, plan: sensitivity.Plan) -> list[list[int]]:
+def read_noise(path: Path, plan: sensitivity.Plan) -> list[list[int]]:
     """The noise that the node drew; without it, or with another query's, nothing is computed."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

@@ -76,6 +76,8 @@ class Plan:
 def plan(meta: DatasetMeta, parameters: Mapping[str, Any]) -> Plan:
     """Check a noised query against one owner's table, and work out sensitivities and scales.
 
+    A query without groups and values, such as the number of persons in common, is its count alone.
+
     Raises:
         EngineRefused: IDENTIFIER_MISSING, COLUMN_UNKNOWN, VALUE_NOT_NUMERIC, GROUPING_NOT_A_BLOCK for a group
             column that is no category, FILTER_NOT_A_BLOCK for a filter that fits no type, VALUE_RANGE_TOO_WIDE,
@@ -83,11 +85,11 @@ def plan(meta: DatasetMeta, parameters: Mapping[str, Any]) -> Plan:
     """
     if meta.id is None:
         raise EngineRefused("IDENTIFIER_MISSING", "Without an id column nobody can say that one person is one row.")
-    groups = tuple((name, _categories(meta, name)) for name in sorted(parameters["group_by"]))
+    groups = tuple((name, _categories(meta, name)) for name in sorted(parameters.get("group_by", ())))
     gate.check_groups([categories for _, categories in groups])
-    for item in parameters["filters"]:
+    for item in parameters.get("filters", ()):
         _check_filter(meta, item)
-    names = sorted(parameters["values"])
+    names = sorted(parameters.get("values", ()))
     sensitivities = [1, *(max(1, meta.numeric(name).largest) for name in names)]
     epsilon, delta = privacy.cost(parameters["privacy"])
     mechanism = parameters["privacy"]["mechanism"]

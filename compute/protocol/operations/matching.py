@@ -5,10 +5,16 @@
 `receiver` is the provider whose node learns first: the number (blind), or which of its persons are in all tables (every
 other protocol). `form` "list" hands the buyer row numbers of the receiver's table; the receiver's id column must be
 among the contract's columns, which is how a contract consents to it.
+
+    {…, "privacy": {"mechanism": "discrete_laplace", "epsilon": "0.1"}}
+
+With `privacy` a number comes with noise of the receiver's node, paid from both tables' budgets. Then it may be asked of
+any version, again and again, until these are spent; an exact number is told of one pair of versions only.
 """
 
 from typing import Any
 
+from compute.protocol import privacy as noise
 from compute.protocol import shapes
 from compute.protocol.operations.base import (
     MINIMUM_GROUP,
@@ -33,23 +39,28 @@ def parameters(
     protocol: str = BLIND,
     id_column: str | None = None,
     min_group: int = MINIMUM_GROUP,
+    privacy: Parameters | None = None,
 ) -> dict[str, Any]:
     """Parameters of matching, checked."""
     found: dict[str, Any] = {"form": form, "protocol": protocol, "receiver": receiver, "min_group": min_group}
     if id_column is not None:
         found["id_column"] = id_column
+    if privacy is not None:
+        found["privacy"] = dict(privacy)
     OPERATION.shape(found, "parameters")
     OPERATION.check(found)
     return found
 
 
 def check(parameters: Parameters) -> None:
-    """A list names the id column that the contract must contain, and needs a protocol that knows rows."""
+    """A list names the id column that the contract must contain, needs a protocol that knows rows, and is exact."""
     is_list = parameters["form"] == "list"
     if is_list != ("id_column" in parameters):
         raise shapes.refuse("parameters.id_column", "must be there for a list, and for nothing else")
     if is_list and parameters["protocol"] == BLIND:
         raise shapes.refuse("parameters.protocol", "must be another than blind for a list: blind knows no rows")
+    if "privacy" in parameters and (is_list or parameters["privacy"]["mechanism"] != noise.LAPLACE):
+        raise shapes.refuse("parameters.privacy", f"is {noise.LAPLACE}, and for a cardinality")
 
 
 def columns(parameters: Parameters, provider: str) -> list[str]:
@@ -87,7 +98,7 @@ OPERATION = Operation(
             "receiver": shapes.urn("org"),
             "min_group": shapes.integer(MINIMUM_GROUP, 1_000_000),
         },
-        optional={"id_column": shapes.COLUMN},
+        optional={"id_column": shapes.COLUMN, "privacy": noise.shape},
     ),
     check=check,
     columns=columns,

@@ -1,5 +1,6 @@
 """matching: one table of expectations, run through real processes and sockets, against the reference."""
 
+import json
 import os
 import signal
 import time
@@ -8,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from compute.engines import reference
+from compute.engines import metadata, reference
+from compute.engines.privacy import noised, sensitivity
 from compute.protocol import operations, shapes
 from tests.factories.engines import Job
+from tests.factories.privacy import GAUSSIAN, LAPLACE, PreparedJob
 from tests.spec.cases import EAST_WEST, Owner
 
 pytestmark = pytest.mark.engine
@@ -73,6 +76,53 @@ def test_parts_are_of_one_size_whatever_matches(tmp_path: Path) -> None:
 
     assert told == [64, None]
     assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize(("drawn", "told"), [(7, 42), (-26, None), (-50, None)], ids=["more", "below k", "below 0"])
+def test_a_noised_number_is_the_count_and_the_noise_that_the_receiver_s_node_drew(
+    tmp_path: Path, drawn: int, told: int | None
+) -> None:
+    exact = job(tmp_path / "exact", TWO, protocol="rr22")
+    noised_job = PreparedJob(
+        tmp_path,
+        operations.MATCHING,
+        operations.matching(receiver=RECEIVER, protocol="rr22", privacy=LAPLACE),
+        exact.datasets,
+        files=[_noise(exact, number) for number in (drawn, 999)],  # the other node's is for no number of this run
+    )
+
+    parts = [run.part() for run in noised_job.run()]
+    found = noised_job.engine.open(parts, job=noised_job.job, request=noised_job.request).describe()
+
+    assert found["count"] == told
+    assert found["outcome"] == ("withheld" if told is None else "released")
+    assert found["privacy"] == {**LAPLACE, "unit": "one person is one row of one owner", "count_deviation": "15"}
+    assert len({len(part) for part in parts}) == 1
+
+
+def test_without_the_node_s_noise_a_noised_number_is_not_computed(tmp_path: Path) -> None:
+    parameters = operations.matching(receiver=RECEIVER, privacy=LAPLACE)
+    found = Job(tmp_path, operations.MATCHING, parameters, job(tmp_path / "exact", TWO, protocol="blind").datasets)
+
+    assert [run.code() for run in found.run()] == ["JOB_DIFFERS", "PEER_LOST"]
+
+
+def test_noise_is_for_numbers_and_of_one_kind() -> None:
+    for wrong in (
+        {"form": "list", "protocol": "rr22", "id_column": "person_id", "privacy": LAPLACE},
+        {"privacy": {"mechanism": "reviewed"}},
+        {"privacy": GAUSSIAN},
+    ):
+        with pytest.raises(shapes.DocumentInvalid):
+            operations.matching(receiver=RECEIVER, **wrong)
+
+
+def _noise(found: Job, drawn: int) -> dict[str, str]:
+    """What a node puts beside its run."""
+    path = found.datasets[0]
+    assert path is not None
+    plan = sensitivity.plan(metadata.from_schema(json.loads((path / "schema.json").read_bytes())), {"privacy": LAPLACE})
+    return {noised.NOISE_FILE: json.dumps({"plan": plan.describe(), "noise": [[drawn]]})}
 
 
 def test_the_survivor_of_a_killed_peer_says_so_and_has_no_part(tmp_path: Path) -> None:

@@ -22,15 +22,16 @@ from compute.node import config as configuration
 from compute.node.budget import Limits, Spending
 from compute.node.errors import ConfigInvalid
 from compute.node.store import Store
-from compute.protocol import layouts
+from compute.protocol import layouts, operations
 from compute.protocol.codes import Refused
 from exchange.kernel.identifiers import make_urn, new_ulid
 from tests.factories.node import NOW, Provider
-from tests.factories.privacy import PreparedJob
+from tests.factories.privacy import PreparedJob, description
 from tests.unit.node import cases
 
 LAPLACE = {"mechanism": "discrete_laplace", "epsilon": "0.1"}
 BUYER = make_urn("org", new_ulid())
+DESCRIPTION = description()
 
 
 def wanted(number: int = 0, **changes: Any) -> Spending:
@@ -261,6 +262,32 @@ def test_what_the_node_prepares_is_what_real_engines_compute_with(fund, tmp_path
         else:
             assert cell["count"] == count
             assert Fraction(cell["sum"]) == 2 * (sum(wages) + Fraction(drawn[1][place], 100))
+
+
+def test_the_number_of_persons_in_common_has_another_noise_with_another_table(fund):
+    """Two answers with one noise, less one another, would be exact: whether the other table's new person is here."""
+    parameters = operations.matching(receiver=BUYER, privacy=LAPLACE)
+
+    def asked(commitment: str, *, rank: int = 0) -> Spending:
+        parties = [
+            {"organization": fund.config.organization, "rank": rank, "role": "data", "dataset_commitment": "a" * 64},
+            {"organization": BUYER, "rank": 1 - rank, "role": "data", "dataset_commitment": commitment},
+        ]
+        request = {"operation": "matching", "parameters": parameters, "contract": "c"}
+        description = {**DESCRIPTION, "name": "housing_fund", "commitment": "a" * 64}
+        found = verdicts.judge(
+            request, description, parties=parties, recipient=BUYER, config=fund.config, min_group=10
+        ).spending
+        assert found is not None
+        return found
+
+    same, again, other, as_second = asked("b" * 64), asked("b" * 64), asked("c" * 64), asked("b" * 64, rank=1)
+
+    assert same == again
+    assert len({one.query for one in (same, other, as_second)}) == 3
+    for one in (same, again, other, as_second):
+        reserve(fund, one)
+    assert left(fund) == 700_000
 
 
 def test_the_stored_noise_is_sealed_and_never_drawn_a_second_time(fund, tmp_path):

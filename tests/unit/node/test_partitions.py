@@ -9,8 +9,8 @@ from exchange.kernel.identifiers import make_urn, new_ulid
 
 FUND, SOCIAL = make_urn("org", new_ulid()), make_urn("org", new_ulid())
 PARTIES = [
-    {"organization": FUND, "dataset_commitment": "a" * 64},
-    {"organization": SOCIAL, "dataset_commitment": "b" * 64},
+    {"organization": FUND, "dataset": "fund", "dataset_commitment": "a" * 64},
+    {"organization": SOCIAL, "dataset": "register", "dataset_commitment": "b" * 64},
 ]
 JOINT = {"parameters": {"group_by": [], "values": ["base"], "filters": [], "min_group": 10}}
 
@@ -95,3 +95,36 @@ def test_the_values_of_a_matched_sum_are_added_up_over_the_match_alone(fund):
 
     with pytest.raises(Refused):
         reserve(fund, partitions.uses(request, parties=PARTIES, organization=FUND))
+
+
+def matched(*, own="a" * 64, theirs="b" * 64, **changes) -> list[Use]:
+    parties = [{**PARTIES[0], "dataset_commitment": own}, {**PARTIES[1], "dataset_commitment": theirs}]
+    request = {"operation": "matching", "parameters": {"form": "cardinality", "receiver": FUND, **changes}}
+    return partitions.uses(request, parties=parties, organization=FUND)
+
+
+@pytest.mark.parametrize("change", [{"own": "c" * 64}, {"theirs": "d" * 64}], ids=["own version", "theirs"])
+def test_a_match_is_counted_exactly_for_one_version_of_each_table(fund, change):
+    # 5,000 in common; of the version that has one person more, 5,001: that person is in the other table, too.
+    reserve(fund, matched())
+    reserve(fund, matched())
+
+    with pytest.raises(Refused) as refused:
+        reserve(fund, matched(**change))
+
+    assert refused.value.code == "PARTITION_DIFFERS"
+    reserve(fund, matched(privacy={"mechanism": "discrete_laplace", "epsilon": "0.1"}, **change))  # noise may
+    reserve(fund, matched(form="list", **change))  # a contract that lists persons says more than any count
+
+
+def test_a_match_that_was_counted_by_blocks_is_not_counted_whole(fund):
+    request = {"operation": "joined_statistics", "parameters": {"values": ["base"], "group_provider": FUND}}
+    by_blocks = partitions.uses(
+        {**request, "parameters": {**request["parameters"], "value_provider": SOCIAL}},
+        parties=PARTIES,
+        organization=FUND,
+    )
+    reserve(fund, by_blocks)
+
+    with pytest.raises(Refused):
+        reserve(fund, matched())
