@@ -21,6 +21,10 @@ from exchange.kernel.errors import DomainError
 log = logging.getLogger("hengshu.node")
 
 MAX_BACKOFF_SECONDS = 10.0
+SOON_SECONDS, SOON_POLL_SECONDS = (
+    3.0,
+    0.1,
+)  # once a request was decided on, its task is looked for this long, this often
 OWED_SECONDS = 1.0
 _OPEN_TASKS = ("pending", "PENDING")
 
@@ -38,6 +42,7 @@ class Daemon:
         self._news = threading.Condition()
         self._tasks: list[tuple[str, str]] = []
         self._offered: set[str] = set()
+        self._soon_until = float("-inf")
         node.is_stopping = self.stopping.is_set
         node.sleep = self._sleep
 
@@ -83,7 +88,7 @@ class Daemon:
                 try:
                     self.poll()
                     self.flush()
-                    wait = self.node.config.poll_seconds
+                    wait = self._until_next_poll()
                     if first and on_ready is not None:
                         on_ready()
                     first = False
@@ -117,12 +122,17 @@ class Daemon:
             consents.learn_revocation(document, store=self.node.store)
         for document in _listed(answer, "key_revocations"):
             withdrawn_keys.learn(document, config=self.node.config, store=self.node.store)
-        for pair in _listed(answer, "consent_requests"):
+        requests = _listed(answer, "consent_requests")
+        for pair in requests:
             consents.consider(
                 pair, config=self.node.config, keys=self.node.keys, store=self.node.store, now=self.node.clock()
             )
         self._reconsider()
+        if requests:
+            self._soon_until = self.node.monotonic() + SOON_SECONDS
         found = sorted(_task(item) for item in _listed(answer, "tasks") if _is_claimable(item))
+        if found:
+            self._soon_until = float("-inf")
         with self._news:
             # Oldest computation first: nodes that share two runs then take them in the same order.
             self._tasks = [(task, computation) for computation, task in found if task not in self._offered]
@@ -147,6 +157,10 @@ class Daemon:
         except ExchangeUnavailable:
             log.info("the exchange is away; the outbox keeps the report")
         return outcome
+
+    def _until_next_poll(self) -> float:
+        is_soon = self.node.monotonic() < self._soon_until
+        return min(self.node.config.poll_seconds, SOON_POLL_SECONDS if is_soon else self.node.config.poll_seconds)
 
     def _compare_clocks(self, answer: dict[str, Any]) -> None:
         try:

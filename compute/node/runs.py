@@ -42,6 +42,7 @@ Document = dict[str, Any]
 
 HEARTBEAT_SECONDS = 1.0
 WATCH_SECONDS = 0.1
+SOON_SECONDS = 3.0  # the others are ready within a moment, as a rule: so long it is asked ten times a second
 OTHERS_REASON_SECONDS = 3.0  # three heartbeats
 
 
@@ -287,16 +288,17 @@ def _open_dataset(run: Run) -> Path | None:
 
 def _wait_for_all(run: Run) -> None:
     """Heartbeats until every party has offered and the exchange says go."""
-    node, case = run.node, run.admitted
+    node, case, began = run.node, run.admitted, run.node.monotonic()
     while True:
-        answer = _beat(run, "waiting", 0)
+        is_soon = node.monotonic() - began < SOON_SECONDS
+        answer = _beat(run, "waiting", 0, seconds=WATCH_SECONDS if is_soon else HEARTBEAT_SECONDS)
         if answer is not None and answer.get("go") is True:
             run.offers = links.check_offers(
                 answer.get("offers"), job=case.job, accepted=case.terms, own=run.offer, now=node.clock()
             )
             return
         _check_may_go_on(run)
-        node.sleep(min(WATCH_SECONDS * 2, node.config.poll_seconds))
+        node.sleep(min(WATCH_SECONDS, node.config.poll_seconds))
 
 
 def _watch(run: Run, process: EngineRun) -> bytes:
@@ -451,10 +453,10 @@ def _tell(run: Run, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
             run.node.sleep(HEARTBEAT_SECONDS)
 
 
-def _beat(run: Run, stage: str, percent: int) -> dict[str, Any] | None:
-    """At most one heartbeat a second; None when none was due or the exchange was away."""
+def _beat(run: Run, stage: str, percent: int, *, seconds: float = HEARTBEAT_SECONDS) -> dict[str, Any] | None:
+    """At most one heartbeat in so many seconds; None when none was due or the exchange was away."""
     node = run.node
-    interval = min(HEARTBEAT_SECONDS, node.config.poll_seconds)
+    interval = min(seconds, node.config.poll_seconds)
     if node.monotonic() - run.last_beat < interval:
         return None
     events = run.untold
