@@ -1,5 +1,8 @@
-// HPKE base mode (RFC 9180) with X25519, HKDF-SHA256 and AES-256-GCM by WebCrypto: what compute/protocol/notices.py seals,
-// opened on the person's own device. A sealed text is the ephemeral key, 32 bytes, then ciphertext and tag.
+// HPKE base mode (RFC 9180): X25519 and AES-256-GCM by WebCrypto, HKDF-SHA256 by noble, whose answer does not have to be
+// awaited: thousands of texts are tried. What compute/protocol/notices.py seals is opened here, on the person's own
+// device. A sealed text is the ephemeral key, 32 bytes, then ciphertext and tag.
+import { hmac as hmacOf } from "../vendor/noble-hashes/hmac.js";
+import { sha256 as hash } from "../vendor/noble-hashes/sha2.js";
 import { hex, join, unhex, utf8 } from "./verify-core.js";
 
 const KEM = new Uint8Array([...utf8.encode("KEM"), 0, 0x20]);
@@ -9,30 +12,27 @@ const VERSION = utf8.encode("HPKE-v1");
 const EMPTY = new Uint8Array(0);
 const X25519 = { name: "X25519" };
 
-const hmac = async (key, message) => {
-  const imported = await crypto.subtle.importKey("raw", key.length ? key : new Uint8Array(32), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
-  return new Uint8Array(await crypto.subtle.sign("HMAC", imported, message));
-};
+const hmac = (key, message) => hmacOf(hash, key, message);
 const extract = (suite, salt, label, secret) => hmac(salt, join(VERSION, suite, utf8.encode(label), secret));
 /** Up to 32 bytes, so one block of HKDF-Expand. */
-const expand = async (suite, secret, label, info, size) => {
+const expand = (suite, secret, label, info, size) => {
   const labelled = join(new Uint8Array([size >> 8, size & 255]), VERSION, suite, utf8.encode(label), info);
-  return (await hmac(secret, join(labelled, new Uint8Array([1])))).slice(0, size);
+  return hmac(secret, join(labelled, new Uint8Array([1]))).slice(0, size);
 };
 const shared = async (privateKey, publicRaw, kemContext) => {
   const other = await crypto.subtle.importKey("raw", publicRaw, X25519, false, []);
   const secret = new Uint8Array(await crypto.subtle.deriveBits({ name: "X25519", public: other }, privateKey, 256));
-  return expand(KEM, await extract(KEM, EMPTY, "eae_prk", secret), "shared_secret", kemContext, 32);
+  return expand(KEM, extract(KEM, EMPTY, "eae_prk", secret), "shared_secret", kemContext, 32);
 };
 const aead = async (sharedSecret, context, use) => {
-  const secret = await extract(SUITE, sharedSecret, "secret", EMPTY);
-  const [key, iv] = await Promise.all([expand(SUITE, secret, "key", context, 32), expand(SUITE, secret, "base_nonce", context, 12)]);
+  const secret = extract(SUITE, sharedSecret, "secret", EMPTY);
+  const key = expand(SUITE, secret, "key", context, 32), iv = expand(SUITE, secret, "base_nonce", context, 12);
   return { iv, key: await crypto.subtle.importKey("raw", key, "AES-GCM", false, [use]) };
 };
 
 /** The part of the key schedule that depends on `info` alone; make it once for many texts. */
-export const contextOf = async (info) => join(
-  new Uint8Array([0]), await extract(SUITE, EMPTY, "psk_id_hash", EMPTY), await extract(SUITE, EMPTY, "info_hash", info),
+export const contextOf = (info) => join(
+  new Uint8Array([0]), extract(SUITE, EMPTY, "psk_id_hash", EMPTY), extract(SUITE, EMPTY, "info_hash", info),
 );
 
 /** The key pair of a card, whose halves are 64 hex digits; throws where this browser has no X25519. */
@@ -67,13 +67,13 @@ export const tryOpen = async (sealed, pair, context) => {
 };
 
 /** Open one text; null where it was not sealed to this key under this info. */
-export const open = async (sealed, pair, info) => tryOpen(sealed, pair, await contextOf(info));
+export const open = async (sealed, pair, info) => tryOpen(sealed, pair, contextOf(info));
 
 /** Seal to a public key of 32 bytes. */
 export const seal = async (plaintext, recipient, info) => {
   const ephemeral = await crypto.subtle.generateKey(X25519, false, ["deriveBits"]);
   const enc = new Uint8Array(await crypto.subtle.exportKey("raw", ephemeral.publicKey));
   const secret = await shared(ephemeral.privateKey, recipient, join(enc, recipient));
-  const { key, iv } = await aead(secret, await contextOf(info), "encrypt");
+  const { key, iv } = await aead(secret, contextOf(info), "encrypt");
   return join(enc, new Uint8Array(await crypto.subtle.encrypt({ name: "AES-GCM", iv }, key, plaintext)));
 };

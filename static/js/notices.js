@@ -28,7 +28,7 @@ const readStatement = async (batch, key) => {
 
 /** What is in a batch for this pair: [{statement, token}], the token as 32 hex digits. */
 export const openBatch = async (batch, pair, { onTried = () => {}, signal } = {}) => {
-  const context = await contextOf(utf8.encode(canonical({ type: "hengshu/sealed-notice/v1", suite: SUITE, batch: batch.ref })));
+  const context = contextOf(utf8.encode(canonical({ type: "hengshu/sealed-notice/v1", suite: SUITE, batch: batch.ref })));
   const found = [], count = batch.records.length / RECORD;
   for (let first = 0; first < count; first += AT_ONCE) {
     signal?.throwIfAborted();

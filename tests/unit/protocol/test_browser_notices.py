@@ -73,6 +73,8 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Batch], d
     }
     place = tmp_path_factory.mktemp("browser")
     shutil.copytree(ROOT / "static" / "js", place / "js")
+    (place / "vendor").mkdir()
+    (place / "vendor" / "noble-hashes").symlink_to(ROOT / "node_modules" / "@noble" / "hashes")
     (place / "package.json").write_text('{"type": "module"}')
     (place / "run.js").write_text(PROGRAM)
     public = X25519PublicKey.from_public_bytes(bytes.fromhex(mine["public_key"]))
