@@ -228,6 +228,7 @@ SPECTACULAR_SETTINGS = {
         "CertificateStateEnum": "listings.states.CERTIFICATE_CHOICES",
         "PersonalEnum": "listings.states.PERSONAL_CHOICES",
         "ComputationStateEnum": "compute.states.COMPUTATION_CHOICES",
+        "ObjectionStateEnum": "exchange.subjects.states.OBJECTION_CHOICES",
     },
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
