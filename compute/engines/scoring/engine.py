@@ -77,7 +77,11 @@ class CreditScoring(Engine):
                 "the feature columns, the most cuts a feature may have and the model's commitment; not who is asked, "
                 "who was found, the model, a score, or another agency's value.",
             ),
-            Learned("exchange", "只见到密封的份额与其大小。", "Only sealed shares and their size."),
+            Learned(
+                "exchange",
+                "只见到密封的份额、密封的告知与其大小，由此知道申请人数的数量级。",
+                "Only sealed shares and sealed notices, whose number tells the magnitude of the number of applicants.",
+            ),
         ),
         cost_zh="各方行数之和的排序两遍，加上每个申请人每个特征的比较；两核机器（四方共用且繁忙）上，"
         "十万申请人对三个各十万人的机构约五分半钟、每方2GB。",

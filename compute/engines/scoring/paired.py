@@ -96,7 +96,11 @@ class PairedScoring(Engine):
                 "points reach; of a score card also where its cuts lie. Not who is asked, who was found, the points or "
                 "weights, or a score.",
             ),
-            Learned("exchange", "只见到密封的结果与其大小。", "Only a sealed result and its size."),
+            Learned(
+                "exchange",
+                "只见到密封的结果、密封的告知与其大小，由此知道申请人数的数量级。",
+                "Only a sealed result and sealed notices, whose number tells the magnitude of the number of applicants.",
+            ),
         ),
         cost_zh="对机构全表计算，与申请人数几乎无关：每千行约0.6秒处理器时间，每个分段点再加0.04秒；"
         "与申请人数成正比的只有每人约0.4毫秒。",
