@@ -56,7 +56,7 @@ def run() -> Iterator[tuple[str, str]]:
     try:
         for rows in [size for size in SIZES if smallest <= size <= largest]:
             paths = [directory / f"{rows}-{rank}" for rank in range(2)]
-            made, _ = seconds(lambda rows=rows, paths=paths: _make_both(paths, rows))  # type: ignore[misc]
+            made, _ = seconds(lambda rows=rows, paths=paths: _make_both(paths, rows))
             yield f"{rows:,} rows a side: making both tables", f"{made:9.1f} s"
             spent[rows] = yield from _whole(directory / f"run-{rows}", paths, rows, demands)
             shutil.rmtree(directory)
