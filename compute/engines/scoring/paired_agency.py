@@ -4,7 +4,6 @@ The agency holds the key, because it has more to lose: its columns leave only un
 opens is one entry a person, of `total` bits. All rows are scored, whoever is asked for. The steps are in `paired.py`.
 """
 
-import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from compute.engines import encrypted_table, link, lookup_owner, oprf, ristretto
+from compute.engines import encrypted_table, link
 from compute.engines.base import Progress
 from compute.engines.encrypted_table import Record
-from compute.engines.errors import EngineRefused
 from compute.engines.lookup_papers import REQUESTER, exchange
 from compute.engines.paillier import cores, keys, packing, vectors
-from compute.engines.scoring import forms
+from compute.engines.scoring import entries, forms
 
 ROUND = encrypted_table.ROUND  # rows are told in these steps
 FRAME_BYTES = 8 << 20
 WORTH_PROCESSES = 20_000  # rows: below, starting processes takes longer than the work
-DENIED: Record = ("denied",)
 _NO_BYTES = b""
 
 
@@ -97,22 +94,7 @@ class Agency:
         order = np.random.default_rng(secrets.randbits(128)).permutation(padded(len(people.ids)))
         masked = self._masked(people, order)
         self._progress("table", 60)
-        key = oprf.derive_key(secrets.token_bytes(32), b"paired scoring", mode=oprf.Mode.VOPRF)  # of this run only
-        path = self._work_dir / "scores.table"
-        described = encrypted_table.write(
-            path, self._records(people, order, masked), key=key, noise=secrets.token_bytes(32), work_dir=self._work_dir
-        )
-        public = oprf.public_key(key).hex()
-        announced = {"sha256": described.sha256, "entries": described.entries, "key": public}
-        exchange(self._mesh, REQUESTER, json.dumps(announced).encode())
-        lookup_owner.send_table(self._mesh, path)
-        path.unlink()
-        self._progress("evaluate", 90)
-        data = exchange(self._mesh, REQUESTER, _NO_BYTES)
-        if len(data) != self._slots * ristretto.SIZE:
-            raise EngineRefused("JOB_DIFFERS", "The bank asks for another number of applicants than it said.")
-        points = [data[start : start + ristretto.SIZE] for start in range(0, len(data), ristretto.SIZE)]
-        exchange(self._mesh, REQUESTER, lookup_owner.evaluate(key, points))
+        entries.hand_out(self._mesh, self._records(people, order, masked), slots=self._slots, work_dir=self._work_dir)
 
     def _masked(self, people: People, order: NDArray[np.int64]) -> list[int]:
         """The masked sums of all rows in slot order: encrypted columns out, masked sums back, decrypted."""
@@ -162,7 +144,7 @@ class Agency:
         shape, found = self._shape, {}
         for row, (person, denied, disputed) in enumerate(zip(people.ids, people.denied, people.disputed, strict=True)):
             if denied:
-                found[person] = [DENIED]
+                found[person] = [entries.DENIED]
                 continue
             place, values = int(order[row]), people.values[:, row].tolist()
             added = forms.rounding(self._seed, card=self._card, person=person, values=values, bits=shape.shift)

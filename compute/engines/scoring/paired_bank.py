@@ -4,27 +4,21 @@ The steps are in `paired.py`. The card meets the agency's rows only as exponents
 back carries a mask for every row and uniform noise, so that the agency, which holds the key, decrypts uniform numbers.
 """
 
-import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from compute.engines import encrypted_table, link, oprf, ristretto
+from compute.engines import encrypted_table, link
 from compute.engines.base import Progress
-from compute.engines.encrypted_table import ENTRY, Record
-from compute.engines.errors import EngineRefused, PartInvalid
+from compute.engines.encrypted_table import Record
+from compute.engines.errors import PartInvalid
 from compute.engines.lookup_papers import OWNER, exchange
-from compute.engines.lookup_requester import points, receive_table
 from compute.engines.paillier import cores, keys, linear, noise, vectors
-from compute.engines.scoring import forms
-from compute.engines.scoring.paired_agency import DENIED, WORTH_PROCESSES, frames
-from compute.protocol import shapes
-from exchange.kernel.errors import DomainError
+from compute.engines.scoring import entries, forms
+from compute.engines.scoring.paired_agency import WORTH_PROCESSES, frames
 
 _NO_BYTES = b""
-_ANNOUNCEMENT = shapes.members({"sha256": shapes.HEX64, "entries": shapes.integer(1, 2**40), "key": shapes.HEX64})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +66,7 @@ class Bank:
         Learns: of each person the sum of points, and nothing of anybody else.
         """
         self._weigh()
-        table, key = self._take_table()
+        table, key = entries.take_table(self._mesh, self._work_dir)
         self._progress("query", 90)
         with encrypted_table.Reader(table) as reader:
             found = {
@@ -97,39 +91,14 @@ class Bank:
                 self._progress("compute", 15 + 40 * frame.stop // all_frames.batches)
         exchange(self._mesh, OWNER, reply)
 
-    def _take_table(self) -> tuple[Path, bytes]:
-        try:
-            announced: Any = json.loads(exchange(self._mesh, OWNER, _NO_BYTES))
-            _ANNOUNCEMENT(announced, "table")
-        except (ValueError, DomainError):
-            raise EngineRefused("JOB_DIFFERS", "The agency's announcement cannot be read.") from None
-        path = self._work_dir / f"{announced['sha256']}.table"
-        receive_table(self._mesh, path, size=announced["entries"] * ENTRY)
-        return path, bytes.fromhex(announced["key"])
-
     def _outputs(self, persons: Sequence[str], key: bytes) -> list[bytes]:
-        """One evaluation for each person, filled up with random points; EngineRefused where the key differs."""
-        blinded = [oprf.blind(person.encode(), mode=oprf.Mode.VOPRF) for person in persons]
-        filling = [ristretto.multiply_base(ristretto.random_scalar()) for _ in range(self._slots - len(persons))]
-        elements = [*(item.element for item in blinded), *filling]
-        exchange(self._mesh, OWNER, b"".join(elements))
-        reply = exchange(self._mesh, OWNER, _NO_BYTES)
-        evaluated, proof = points(reply[: -oprf.PROOF_BYTES]), reply[-oprf.PROOF_BYTES :]
-        try:
-            oprf.verify(key, elements, evaluated, proof)
-        except oprf.ProofInvalid:
-            raise EngineRefused("JOB_DIFFERS", "The agency did not use the key of its table.") from None
-        asked = zip(persons, blinded, evaluated[: len(persons)], strict=True)
-        return [oprf.finalize(person.encode(), item, back) for person, item, back in asked]
+        return entries.outputs(self._mesh, persons, key, slots=self._slots)
 
     def _open(self, reader: encrypted_table.Reader, output: bytes) -> Found | None:
-        try:
-            records = reader.records(output)
-        except encrypted_table.TableDamaged:
-            return _DAMAGED
+        records = entries.read(reader, output)
         if not records:
-            return None
-        return Found(None) if records == [DENIED] else self._unmasked(records[0])
+            return _DAMAGED if records is None else None
+        return Found(None) if records == [entries.DENIED] else self._unmasked(records[0])
 
     def _unmasked(self, record: Record) -> Found:
         shape = self._form.shape
