@@ -47,9 +47,13 @@ COMPARED = {"level": "plaintext_after_compare"}
 
 
 class Bank:
-    """The bank's scoring: tables with consents at three agencies, a card, a contract of three runs."""
+    """The bank's scoring: tables with consents at three agencies, a card, a contract of three runs.
 
-    def __init__(self, market):
+    Args:
+        cards: public keys of notice cards, by the applicant's number.
+    """
+
+    def __init__(self, market, *, cards=None):
         self.market = market
         urn = market.story.organizations
         self.recipient = f"{urn['bank']['urn']} {PURPOSE}"
@@ -62,9 +66,13 @@ class Bank:
             market.table(code, "score_features", columns, rows)
             products[code] = market.product(code, "score_features", name="评分特征", operations=["credit_scoring"])
         amounts = random.Random(8)
-        rows = [{"person_id": one, "amount": str(amounts.randrange(1_000_000))} for one in self.applicants]
+        rows = [
+            {"person_id": one, "amount": str(amounts.randrange(1_000_000)), "notice_key": (cards or {}).get(number, "")}
+            for number, one in enumerate(self.applicants)
+        ]
         amount = {"type": "integer", "min": 0, "max": 1_000_000}
-        market.table("bank", "to_score", {"person_id": {"type": "text"}, "amount": amount}, rows)
+        columns = {"person_id": {"type": "text"}, "amount": amount, "notice_key": {"type": "text"}}
+        market.table("bank", "to_score", columns, rows)
         self.commitment = self._models("bank", "card", "card.json")
         for code in AGENCIES:
             self._models(code, "release", self.commitment)
