@@ -71,14 +71,14 @@ const run = ({ statement, token }) => {
   made.dataset.computation = statement.computation;
   head.append(title, element("span", "ms-auto ps-3"));
   head.lastChild.append(time);
-  const ways = element("p", "hs-actions mt-3 mb-0");
+  const ways = element("p", "d-flex flex-wrap gap-2 mt-3 mb-0");
   const trace = element("a", "btn btn-outline-primary", words.trace);
   trace.href = form.dataset.trace.replace("REFERENCE", encodeURIComponent(statement.computation));
   const keep = element("button", "btn btn-outline-secondary", words.keep);
   keep.type = "button";
   keep.addEventListener("click", () => download(`notice-${statement.batch}.json`, statement));
   const more = element("div", "mt-3");
-  ways.append(trace, " ", keep);
+  ways.append(trace, keep);
   body.append(facts(statement), ways, more);
   made.append(head, body);
   return { made, tell: () => document.dispatchEvent(new CustomEvent("hengshu:run", { detail: { statement, token, card, element: more } })) };
@@ -164,7 +164,8 @@ const make = async () => {
 };
 
 form.addEventListener("submit", (event) => event.preventDefault());
-input.addEventListener("change", () => { take(input.files[0]); input.value = ""; });
+input.addEventListener("click", () => { input.value = ""; }); // so that the same file can be chosen again
+input.addEventListener("change", () => take(input.files[0]));
 days.addEventListener("change", () => { if (card) { search(); } });
 busy.querySelector("button").addEventListener("click", () => running?.abort());
 document.getElementById("make-card").addEventListener("click", make);
