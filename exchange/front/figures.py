@@ -10,6 +10,7 @@ from contracts.models import Contract
 from contracts.states import SIGNABLE, ContractState
 from exchange.members.models import Membership, Organization, SigningKey
 from exchange.members.permissions import Permission, has_permission
+from exchange.subjects.models import Objection
 from ledger import publication
 from ledger.models import Entry
 from listings.models import Product
@@ -84,6 +85,8 @@ def _waiting(membership: Membership) -> list[Waiting]:
             grants__organization=organization
         )
         found += [Waiting("grant", contract.number, contract.ref) for contract in ungranted[:NEWEST]]
+        objected = Objection.objects.to(organization).open().order_by("due_at", "pk")
+        found += [Waiting("objection", one.last_day, one.ref) for one in objected[:NEWEST]]
         awaited = Consent.objects.awaited_of(organization).filter(state=ConsentState.PENDING.value)
         found += [
             Waiting("consent", consent.computation.ref, consent.computation.ref)
