@@ -36,11 +36,14 @@ def notify(run: Run, *, tell: Tell, wait: Callable[[], None]) -> Document | None
     Args:
         tell: sends one message of this task, until it is taken; wait: called often enough to keep the lease.
     Raises:
-        Refused: `COMMITMENT_MISMATCH`, the column of keys is not the committed one.
+        Refused: `COMMITMENT_MISMATCH`, the column of keys is not the committed one; `RESULT_TOO_LARGE`, more rows than
+            a batch may have records.
     """
     case, node = run.admitted, run.node
     if case.party["role"] != "requester" or not operations.get(case.job["operation"]).notifies:
         return None
+    if case.dataset is None or int(case.dataset["rows"]) > notices.MAX_RECORDS:
+        raise Refused("RESULT_TOO_LARGE")
     made = notices.statement(batch=secrets.token_hex(16), request=case.request, terms=case.terms, at=node.clock())
     signed = statements.sign(made, key=node.keys.document, created=shapes.write_time(node.clock()))
     batch, digests = notices.make(signed, _keys(run), wait=wait)

@@ -139,6 +139,13 @@ def test_an_agency_and_other_operations_tell_nobody(bank: Bank) -> None:
     assert bank.told == []
 
 
+def test_more_rows_than_a_batch_may_have_records_end_the_run(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "MAX_RECORDS", 2)
+    with pytest.raises(Refused) as refusal:
+        bank.notify()
+    assert refusal.value.code == "RESULT_TOO_LARGE"
+
+
 def test_keys_exchanged_on_disk_end_the_run(bank: Bank) -> None:
     """A bank that swaps keys after it has signed over its table is found out, and nothing leaves."""
     change_a_byte(bank.config.datasets / "to_score" / "1" / "001.column", place=20)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from compute.protocol import keyfiles, notices
+from compute.protocol import keyfiles, notices, operations
 from compute.protocol.notices import Batch
 from compute.protocol.shapes import DocumentInvalid
 from ledger.proofs import merkle, statements
@@ -21,6 +21,13 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     world = World(Path(tmp_path_factory.mktemp("world")))
     contract = factory.scoring_contract(world)
     return factory.signed_statement(world, contract, factory.scoring_request(world, contract))
+
+
+def test_whoever_is_scored_is_notified() -> None:
+    assert {code for code, one in operations.OPERATIONS.items() if one.notifies} == {
+        "credit_scoring",
+        "two_party_scoring",
+    }
 
 
 def test_each_person_opens_its_own_notice_and_nobody_else_does(signed: dict[str, Any]) -> None:
