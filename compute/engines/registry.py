@@ -20,6 +20,7 @@ _ENGINES: Mapping[str, tuple[str, str]] = {
     "aby3_scoring/1": ("compute.engines.scoring.engine", "CreditScoring"),
     "aby3_training/1": ("compute.engines.scoring.training", "ModelTraining"),
     "paillier_scoring/1": ("compute.engines.scoring.paired", "PairedScoring"),
+    "paillier_training/1": ("compute.engines.scoring.paired_training", "PairedTraining"),
 }
 TRANSPORT = "mutual TLS 1.3, one-job pinned certificates"
 

@@ -129,6 +129,22 @@ def scoring(
     return deal
 
 
+def pair_training(root: Path, datasets: list[Path | None], **changed: Any) -> Deal:
+    """A training between the bank and the civil affairs office alone."""
+    parameters = operations.two_party_training(
+        **{"dataset": "applicants", "commitment": "0" * 64, "label": "label", **changed}
+    )
+    return Deal(
+        root=root,
+        state=root,
+        operation="two_party_training",
+        parameters=parameters,
+        datasets=datasets,
+        organizations=(BANK, CIVIL),
+        deadline_seconds=120,
+    )
+
+
 CIVIL_CARD = [item for item in CARD_FEATURES if item["column"] in (*CIVIL_VALUES, *APPLICANT_VALUES)]
 
 

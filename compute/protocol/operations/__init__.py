@@ -19,6 +19,7 @@ from compute.protocol.operations import model_training as _training
 from compute.protocol.operations import private_lookup as _lookup
 from compute.protocol.operations import two_party_scoring as _two_party_scoring
 from compute.protocol.operations import two_party_statistics as _two_party
+from compute.protocol.operations import two_party_training as _two_party_training
 from compute.protocol.operations.base import (
     MINIMUM_GROUP,
     PER_CALL,
@@ -60,6 +61,7 @@ OPERATIONS: Mapping[str, Operation] = {
         _scoring.OPERATION,
         _training.OPERATION,
         _two_party_scoring.OPERATION,
+        _two_party_training.OPERATION,
     )
 }
 
@@ -74,6 +76,7 @@ MATCHED_SUM, matched_sum = _matched_sum.CODE, _matched_sum.parameters
 CREDIT_SCORING, MODEL_TRAINING = _scoring.CODE, _training.CODE
 credit_scoring, model_training = _scoring.parameters, _training.parameters
 TWO_PARTY_SCORING, two_party_scoring = _two_party_scoring.CODE, _two_party_scoring.parameters
+TWO_PARTY_TRAINING, two_party_training = _two_party_training.CODE, _two_party_training.parameters
 
 
 def get(operation: str) -> Operation:
