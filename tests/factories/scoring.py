@@ -145,6 +145,24 @@ def pair_training(root: Path, datasets: list[Path | None], **changed: Any) -> De
     )
 
 
+def pair_trained(
+    root: Path, state: Path, datasets: list[Path | None], *, commitment: str, version: str, **changed: Any
+) -> Deal:
+    """A scoring between the two with the model that both keep in `state`."""
+    model = {"kind": "trained", "version": version, "commitment": commitment, "offset": 575, "factor": 72}
+    parameters = operations.two_party_scoring(
+        **{"dataset": "applicants", "commitment": "0" * 64, "model": model, **changed}
+    )
+    return Deal(
+        root=root,
+        state=state,
+        operation="two_party_scoring",
+        parameters=parameters,
+        datasets=datasets,
+        organizations=(BANK, CIVIL),
+    )
+
+
 CIVIL_CARD = [item for item in CARD_FEATURES if item["column"] in (*CIVIL_VALUES, *APPLICANT_VALUES)]
 
 

@@ -1,12 +1,15 @@
 """Random worlds against the reference; hostile banks and agencies, each with the guard off as its sister."""
 
+import base64
 import pickle
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import gmpy2
+import numpy as np
 import pytest
 from gmpy2 import mpz
 
@@ -14,7 +17,8 @@ from compute.engines import encrypted_table, loading, oprf, reference_models, ri
 from compute.engines.base import StageContext
 from compute.engines.errors import EngineRefused, PartInvalid
 from compute.engines.paillier import keys, noise, vectors
-from compute.engines.scoring import cards, consents, forms, paired, paired_agency, paired_bank
+from compute.engines.scoring import cards, consents, forms, kept, paired, paired_agency, paired_bank, paired_models
+from compute.engines.scoring.moments import LARGEST, RING
 from compute.engines.scoring.paired_agency import Agency
 from compute.engines.scoring.paired_bank import Bank, Found
 from tests.factories import paired as pair
@@ -139,6 +143,32 @@ def test_several_processes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) 
     owner = keys.generate(pair.TEST_BITS, small_for_tests=True)
     opener = pickle.loads(pickle.dumps(paired_agency.Opener(owner, form.shape)))
     assert opener(vectors.encrypt([5], noise.Full(owner.public)))[:2] == [5, 0]
+
+
+def test_shares_of_weights_make_the_score_of_the_whole_whatever_the_shares_are() -> None:
+    """Sixteen columns at both ends of what they may hold; shares drawn from the whole ring."""
+    drawn, count, factor = random.Random(5), 16, 72
+    weights = [drawn.randrange(-(1 << 19), 1 << 19) for _ in range(count)]
+    theirs = [drawn.randrange(RING) for _ in range(count)]
+    form = forms.trained_form([(one - two) % RING for one, two in zip(weights, theirs, strict=True)], factor=factor)
+    table = [[LARGEST * sign] * count for sign in (1, -1)] + [[0] * count]
+    table += [[drawn.randint(-LARGEST, LARGEST) // 8 for _ in range(count)] for _ in range(5)]
+    model = kept.SharedModel("", (), (), 1, base64.b64encode(paired_models.write_shares(theirs)).decode(), (), ())
+    values = np.array(table).T
+    persons = replace(
+        pair.people(table, form.shape),
+        columns=list(values),
+        points=paired_models.agency_points(values, model=model, factor=factor),
+    )
+
+    found = pair.run(form, persons, [f"p{number}" for number in range(len(table))]).found
+
+    for number, row in enumerate(table):
+        exact = -factor * sum(weight * value for weight, value in zip(weights, row, strict=True))
+        told = found[f"p{number}"]
+        assert told is not None
+        assert told.total is not None
+        assert 0 <= told.total - exact < 1 << forms.TRAINED_SHIFT
 
 
 # --- a hostile agency ---------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ class CreditScoring(Engine):
 
         meta = loading.load_meta(parties.dataset(context))
         self.check(context.parameters, {REQUESTER: meta}, min_group=context.k)
-        named, model = context.parameters["model"], _kept_model(context)
+        named, model = context.parameters["model"], kept_model(context)
         card = None if model else cards.Card.read(kept.read_card(kept.directory(context), named["commitment"]))
         if card is not None:
             check_card(card, context)
@@ -165,7 +165,7 @@ class CreditScoring(Engine):
         meta = None if context.dataset is None else loading.load_meta(context.dataset)
         if meta is not None:
             self.check(context.parameters, {context.rank: meta}, min_group=context.k)
-        model, key = _kept_model(context), b""
+        model, key = kept_model(context), b""
         if meta is not None and model is None:
             kept.check_released(kept.directory(context), context.parameters["model"]["commitment"])
         greeting.check_jobs(context, mesh)
@@ -283,7 +283,7 @@ def _own(layout: Any) -> list[str]:
     return ["own"] if layout.own else []
 
 
-def _kept_model(context: StageContext) -> kept.SharedModel | None:
+def kept_model(context: StageContext) -> kept.SharedModel | None:
     """This party's piece of the trained model that the request names; None for a requester's own card."""
     named = context.parameters["model"]
     if named["kind"] != cards.TRAINED:

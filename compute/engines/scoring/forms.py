@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MASK_BITS = 80
 MIN_REACH, MAX_REACH = 10, 16  # bits of points: 300 to 850 take ten
+TRAINED_SHIFT = 30  # 12 binary places of a standardised value and 18 of a weight
+_LARGEST, _BEYOND = 8 << 12, 21  # 16 columns of 15 bits and sign, and one bit to start in the middle
 _MAX_CUT = 1 << 56  # a card allows no larger one
 _MASK, _ROUNDING = b"hengshu/paired-scoring/mask/v1", b"hengshu/paired-scoring/rounding/v1"
 
@@ -43,6 +45,7 @@ class Shape:
     Args:
         columns: the agency's, in order; bounds: the declared least and largest value of each.
         cuts: of each column, empty for a linear model; shift, reach: see above.
+        beyond: bits by which sums are longer than what counts of them; of a trained model's shares only.
     """
 
     columns: tuple[str, ...]
@@ -50,6 +53,7 @@ class Shape:
     cuts: tuple[tuple[int, ...], ...]
     shift: int
     reach: int
+    beyond: int = 0
 
     @property
     def total_bits(self) -> int:
@@ -59,7 +63,7 @@ class Shape:
     @property
     def mask_bits(self) -> int:
         """Bits of the mask on it."""
-        return self.total_bits + MASK_BITS
+        return self.total_bits + self.beyond + MASK_BITS
 
     @property
     def width(self) -> int:
@@ -140,6 +144,28 @@ def form(card: Card, *, columns: Sequence[str], bounds: Sequence[tuple[int, int]
     cuts = tuple(tuple(item["cuts"]) for item in card.document["features"][: len(columns)]) if is_scorecard else ()
     shape = Shape(tuple(columns), tuple(bounds), cuts, shift, reach)
     return Form(shape, tuple(coefficients), constant, lowest)
+
+
+def trained_shape(columns: int) -> Shape:
+    """The shape of a trained model over standardised columns: the same for every model, so nothing is told of it."""
+    names, bound = tuple(str(place) for place in range(columns)), (-_LARGEST, _LARGEST)
+    return Shape(names, (bound,) * columns, (), TRAINED_SHIFT, MAX_REACH, _BEYOND)
+
+
+def trained_form(weights: Sequence[int], *, factor: int) -> Form:
+    """The form of the bank's shares of a trained model: -factor x share, modulo 2^total like everything after it.
+
+    A share is as long as the ring, so sums go beyond 2^total, up and down; they start in the middle of the slot, at a
+    multiple of 2^total. What is opened is read as a number of either sign.
+    """
+    shape = trained_shape(len(weights))
+    half = 1 << (shape.total_bits - 1)
+    return Form(shape, tuple(trained_coefficients(weights, factor=factor)), 1 << shape.total_bits + _BEYOND - 1, -half)
+
+
+def trained_coefficients(weights: Sequence[int], *, factor: int) -> list[int]:
+    """What either party's shares of the weights are multiplied by, modulo 2^total."""
+    return [-factor * weight % (1 << TRAINED_SHIFT + MAX_REACH) for weight in weights]
 
 
 def own_points(card: Card, values: Sequence[int], *, skip: int) -> int:

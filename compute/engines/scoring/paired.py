@@ -21,6 +21,9 @@ packed rows do not cover them, and read everybody. Here an agency that lied abou
 which its own reviewers have seen. And an entry has `total` bits: whatever the bank's weights are, it learns at most
 `reach` bits of any person, because `rounding` is uniform below a point, and only of those whom it asks for.
 
+A model of `paired_training.py` lies in two shares. The bank weighs with its own, the agency adds what its shares make
+of each row to the number of the entry, and only the sum means anything.
+
 Reasons are not there: points lost by feature are known to neither side. See docs/subsystems/scoring.md and ADR 38.
 
 Sources: Paillier 1999; Freedman, Ishai, Pinkas and Reingold, Keyword Search and Oblivious Pseudorandom Functions, TCC
@@ -37,7 +40,7 @@ from compute.engines.base import Engine, Estimate, Learned, Level, Result, Secur
 from compute.engines.errors import EngineRefused, PartInvalid
 from compute.engines.metadata import DatasetMeta, magnitude
 from compute.engines.scoring import answers, cards, consents, disputes, forms, kept
-from compute.engines.scoring.engine import MAX_VALUE, check_card, columns_of, levels
+from compute.engines.scoring.engine import MAX_VALUE, check_card, columns_of, kept_model, levels
 from compute.protocol import operations
 from ledger.proofs import statements
 
@@ -99,7 +102,8 @@ class PairedScoring(Engine):
             Learned(
                 "exchange",
                 "只见到密封的结果、密封的告知与其大小，由此知道申请人数的数量级。",
-                "Only a sealed result and sealed notices, whose number tells the magnitude of the number of applicants.",
+                "Only a sealed result and sealed notices, whose number tells the magnitude of the number of "
+                "applicants.",
             ),
         ),
         cost_zh="对机构全表计算，与申请人数几乎无关：每千行约0.6秒处理器时间，每个分段点再加0.04秒；"
@@ -154,15 +158,20 @@ class PairedScoring(Engine):
         named, columns = context.parameters["model"], columns_of(context.parameters, AGENCY)
         with link.connect(context) as mesh:
             greeting.check_jobs(context, mesh)
-            kept.check_released(kept.directory(context), named["commitment"])  # a key is made and rows read after it
+            model = kept_model(context)
+            if model is None:
+                kept.check_released(kept.directory(context), named["commitment"])  # before a key is made or a row read
             seed = keeping.secret(keeping.directory(context, "secrets") / "seed")
             table = _table(context, dataset, meta)
             bounds = [(meta.numeric(name).minimum, meta.numeric(name).maximum) for name in columns]
             own = {"rows": paired_agency.padded(len(table.ids or ())), "bounds": bounds}
             slots = _slots(greeting.load(mesh.exchange({BANK: greeting.dump(own)})[BANK]).get("slots"))
-            said = greeting.load(mesh.exchange({BANK: b""})[BANK])
-            shape = forms.read_told(said, columns=columns, bounds=bounds)
-            people = _people(context, dataset, table, shape)
+            if model is None:
+                said = greeting.load(mesh.exchange({BANK: b""})[BANK])
+                shape = forms.read_told(said, columns=columns, bounds=bounds)
+            else:
+                shape = forms.trained_shape(len(columns))
+            people = _people(context, dataset, table, shape, model=model)
             context.progress("compute", 10)
             paired_agency.Agency(
                 mesh,
@@ -186,15 +195,15 @@ class PairedScoring(Engine):
         columns = columns_of(context.parameters, AGENCY)
         with link.connect(context) as mesh:
             greeting.check_jobs(context, mesh)
-            card = cards.Card.read(kept.read_card(kept.directory(context), named["commitment"]))
-            check_card(card, context)
+            model = _model(context)
             table = _table(context, dataset, meta)
             persons = [identifiers.canonical(one) for one in table.ids or ()]
             slots = _slots(max(MIN_SLOTS, magnitude(len(persons))))
             told = greeting.load(mesh.exchange({AGENCY: greeting.dump({"slots": slots})})[AGENCY])
             rows, bounds = _greeted(told, columns=len(columns))
-            form = forms.form(card, columns=columns, bounds=bounds)
-            mesh.exchange({AGENCY: greeting.dump(forms.told(form.shape))})
+            form, own = _weighed(context, model, table, bounds=bounds)
+            if isinstance(model, cards.Card):
+                mesh.exchange({AGENCY: greeting.dump(forms.told(form.shape))})
             context.progress("compute", 10)
             bank = paired_bank.Bank(
                 mesh,
@@ -207,11 +216,7 @@ class PairedScoring(Engine):
             )
             found = bank.ask(list(dict.fromkeys(persons)))
             mesh.conclude()
-        values = [table.values[name].tolist() for name in columns_of(context.parameters, BANK)]
-        own = [
-            forms.own_points(card, [column[row] for column in values], skip=len(columns)) for row in range(len(persons))
-        ]
-        shift = int(card.document["shift"])
+        shift = form.shape.shift
         rows_of = [answer(row, found[one], own=own[row], shift=shift) for row, one in enumerate(persons)]
         context.progress("part", 100)
         size = _BYTES_AN_ANSWER * slots + 4096
@@ -258,25 +263,79 @@ def _table(context: StageContext, dataset: Path, meta: DatasetMeta) -> Table:
     return loading.load_table(dataset, meta, values=names, blocks=False, ids=True)
 
 
-def _people(context: StageContext, dataset: Path, table: Table, shape: forms.Shape) -> "People":
-    """The agency's rows as columns of the form, with consents and marks as of now."""
+def _model(context: StageContext) -> cards.Card | kept.SharedModel:
+    """The bank's card, or its piece of a trained model, that the request names."""
+    model = kept_model(context)
+    if model is not None:
+        return model
+    card = cards.Card.read(kept.read_card(kept.directory(context), context.parameters["model"]["commitment"]))
+    check_card(card, context)
+    return card
+
+
+def _weighed(
+    context: StageContext,
+    model: cards.Card | kept.SharedModel,
+    table: Table,
+    *,
+    bounds: Sequence[tuple[int, int]],
+) -> tuple[forms.Form, list[int]]:
+    """The form over the agency's columns, and what the bank's own columns make of each of its rows."""
     import numpy as np
 
-    from compute.engines.scoring import paired_agency
+    from compute.engines.scoring import paired_models
+
+    columns, own = (columns_of(context.parameters, rank) for rank in (AGENCY, BANK))
+    rows = len(table.ids or ())
+    values = np.stack([table.values[name] for name in own]) if own else np.zeros((0, rows), np.int64)
+    if isinstance(model, cards.Card):
+        points = [forms.own_points(model, row, skip=len(columns)) for row in values.T.tolist()]
+        return forms.form(model, columns=columns, bounds=bounds), points
+    named = context.parameters["model"]
+    shares = paired_models.shares(model, count=len(columns) + len(own) + 1)[: len(columns)]
+    points = paired_models.bank_points(
+        paired_models.scaled(values, np.ones_like(values), model=model),
+        model=model,
+        theirs=len(columns),
+        offset=named["offset"],
+        factor=named["factor"],
+    )
+    return forms.trained_form(shares, factor=named["factor"]), points
+
+
+def _people(
+    context: StageContext, dataset: Path, table: Table, shape: forms.Shape, *, model: kept.SharedModel | None = None
+) -> "People":
+    """The agency's rows as columns of the form, with consents and marks as of now.
+
+    Args:
+        model: the agency's piece of a trained model, whose columns are standardised and whose shares add points.
+    """
+    import numpy as np
+
+    from compute.engines.scoring import paired_agency, paired_models
 
     ids, directory = table.ids or [], kept.directory(context)
     wanted = f"{context.job['parties'][BANK]['organization']} {context.request['purpose']}"
-    allowed = consents.of_rows(dataset, table.meta, shape.columns, ids=ids, wanted=wanted, kept=directory)
+    names = columns_of(context.parameters, AGENCY)
+    allowed = consents.of_rows(dataset, table.meta, names, ids=ids, wanted=wanted, kept=directory)
     own, spouse = np.array(allowed[""], bool), np.array(allowed[consents.SPOUSE], bool)
-    usable = [own & spouse if name.startswith(consents.SPOUSE) else own for name in shape.columns]
-    values = np.stack([table.values[name] for name in shape.columns])
+    usable = np.stack([own & spouse if name.startswith(consents.SPOUSE) else own for name in names])
+    values, points = np.stack([table.values[name] for name in names]), []
+    if model is None:
+        columns = forms.columns(shape, values, usable)
+    else:
+        standardised = paired_models.scaled(values, usable, model=model)
+        columns, factor = list(standardised), context.parameters["model"]["factor"]
+        points = paired_models.agency_points(standardised, model=model, factor=factor)
     canonical, marks = [identifiers.canonical(one) for one in ids], disputes.marked(directory)
     return paired_agency.People(
         ids=canonical,
         denied=[not one for one in allowed[""]],
         disputed=[one in marks for one in canonical],
-        columns=forms.columns(shape, values, np.stack(usable)),
-        values=np.concatenate([values, np.stack(usable).astype(np.int64)]),
+        columns=columns,
+        values=np.concatenate([values, usable.astype(np.int64)]),
+        points=points,
     )
 
 

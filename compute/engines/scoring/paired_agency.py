@@ -31,6 +31,7 @@ class People:
 
     Args:
         ids: canonical; denied: without consent; disputed: marked; values: what the rounding of a row depends on.
+        points: what the agency adds to each row's sum by its own shares of a trained model; empty without.
     """
 
     ids: Sequence[str]
@@ -38,6 +39,7 @@ class People:
     disputed: Sequence[bool]
     columns: Sequence[NDArray[np.int64]]
     values: NDArray[np.int64]
+    points: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ class Agency:
                 continue
             place, values = int(order[row]), people.values[:, row].tolist()
             added = forms.rounding(self._seed, card=self._card, person=person, values=values, bits=shape.shift)
+            added += people.points[row] if people.points else 0
             number = (masked[place] + added) % (1 << shape.total_bits)
             found[person] = [(str(place), f"{number:x}", "1" if disputed else "0")]
         return found

@@ -4,7 +4,7 @@
 2. The bank opens, for each of its persons, the place of that person's row at the agency (`entries.py`): so the bank
    knows whom the agency has with consent, and the agency not who was asked for.
 3. Second moments over the rows that both have, under the agency's key, as two shares (`moments.py`).
-4. Gradient descent on the shares (`descents.py`). Weights of the agency's columns stay two shares, each kept at its node;
+4. Gradient descent on the shares (`descents.py`). Weights of the agency's columns stay two shares, one at each node;
    those of the bank's own columns, and the constant, are the bank's.
 
 The sigmoid is its first Taylor term, 1/2 + z/4, so that the loss is quadratic and no row is met twice (Hardy et al.
@@ -29,9 +29,7 @@ from compute.protocol import operations
 from ledger.proofs import statements
 
 if TYPE_CHECKING:
-    from compute.engines.scoring.moments import Int64, Plan
-
-SHARE_BYTES = 16
+    from compute.engines.scoring.moments import Plan
 
 
 class PairedTraining(ModelTraining):
@@ -129,7 +127,7 @@ def _at_agency(context: StageContext, mesh: link.Mesh, dataset: Path, meta: Data
 
     from compute.engines import loading
     from compute.engines.paillier import keys
-    from compute.engines.scoring import descents, entries, moments
+    from compute.engines.scoring import descents, entries, moments, paired_models
     from compute.engines.scoring.paired_agency import padded
 
     names = columns_of(context.parameters, AGENCY)
@@ -139,7 +137,9 @@ def _at_agency(context: StageContext, mesh: link.Mesh, dataset: Path, meta: Data
     allowed = consents.of_rows(dataset, meta, names, ids=ids, wanted=wanted, kept=kept.directory(context))
     own, spouse = np.array(allowed[""], bool), np.array(allowed[consents.SPOUSE], bool)
     usable = np.stack([own & spouse if name.startswith(consents.SPOUSE) else own for name in names])
-    values, model = standardised(np.stack([table.values[name] for name in names]), usable, model=_model(context))
+    values, model = paired_models.standardised(
+        np.stack([table.values[name] for name in names]), usable, model=_model(context)
+    )
     rows = padded(len(ids))
     if rows > MAX_ROWS:
         raise EngineRefused("PARTITION_TOO_LARGE", f"More than {MAX_ROWS} rows; divide the table.")
@@ -156,8 +156,8 @@ def _at_agency(context: StageContext, mesh: link.Mesh, dataset: Path, meta: Data
     owner = keys.generate(KEY_BITS)
     found = moments.of_agency(mesh, plan, owner, placed, context.progress)
     weights = descents.of_agency(mesh, plan, owner, found, context.progress)
-    mesh.exchange({BANK: _written(weights[plan.theirs :])})
-    return replace(model, shares=base64.b64encode(_written(weights[: plan.theirs])).decode())
+    mesh.exchange({BANK: paired_models.write_shares(weights[plan.theirs :])})
+    return replace(model, shares=base64.b64encode(paired_models.write_shares(weights[: plan.theirs])).decode())
 
 
 def _at_bank(context: StageContext, mesh: link.Mesh, dataset: Path, meta: DatasetMeta) -> kept.SharedModel:
@@ -165,13 +165,13 @@ def _at_bank(context: StageContext, mesh: link.Mesh, dataset: Path, meta: Datase
 
     from compute.engines import loading
     from compute.engines.encrypted_table import Reader
-    from compute.engines.scoring import descents, entries, moments
+    from compute.engines.scoring import descents, entries, moments, paired_models
 
     names, label = columns_of(context.parameters, BANK), context.parameters["label"]
     table = loading.load_table(dataset, meta, values=[*names, label], blocks=False, ids=True)
     persons = [identifiers.canonical(one) for one in table.ids or ()]
     values = np.stack([table.values[name] for name in names]) if names else np.zeros((0, len(persons)), np.int64)
-    values, model = standardised(values, np.ones_like(values, bool), model=_model(context))
+    values, model = paired_models.standardised(values, np.ones_like(values, bool), model=_model(context))
     slots = max(MIN_SLOTS, magnitude(len(persons)))
     told = greeting.load(mesh.exchange({AGENCY: greeting.dump({"slots": slots})})[AGENCY])
     plan = _plan(context, rows=told.get("rows"), slots=slots)
@@ -193,37 +193,11 @@ def _at_bank(context: StageContext, mesh: link.Mesh, dataset: Path, meta: Datase
     )
     public, found = summer.run(context.progress)
     weights = descents.of_bank(mesh, plan, public, found, context.progress)
-    theirs = read_shares(mesh.exchange({AGENCY: b""})[AGENCY], count=plan.own)
+    theirs = paired_models.read_shares(mesh.exchange({AGENCY: b""})[AGENCY], count=plan.own)
     mine = [(one + two) % moments.RING for one, two in zip(weights[plan.theirs :], theirs, strict=True)]
-    return replace(model, shares=base64.b64encode(_written([*weights[: plan.theirs], *mine])).decode())
-
-
-def standardised(values: "Int64", usable: Any, *, model: kept.SharedModel) -> tuple["Int64", kept.SharedModel]:
-    """Whole numbers of 2^-12 of a spread from the mean of the usable rows, zero where not usable; and how it was done.
-
-    Shapes: values, usable (columns, rows).
-
-    Raises:
-        EngineRefused: MIN_GROUP_TOO_SMALL when too few rows of a column may be used.
-    """
-    if any(int(one.sum()) < MINIMUM_ROWS for one in usable):
-        raise EngineRefused("MIN_GROUP_TOO_SMALL", f"A model needs {MINIMUM_ROWS} usable rows; add more.")
-    means = [float(column[one].mean()) for column, one in zip(values, usable, strict=True)]
-    spreads = [float(column[one].std()) or 1.0 for column, one in zip(values, usable, strict=True)]
-    return scaled(values, usable, means=means, spreads=spreads), replace(
-        model, means=tuple(means), spreads=tuple(spreads)
+    return replace(
+        model, shares=base64.b64encode(paired_models.write_shares([*weights[: plan.theirs], *mine])).decode()
     )
-
-
-def scaled(values: "Int64", usable: Any, *, means: Sequence[float], spreads: Sequence[float]) -> "Int64":
-    """The same with means and spreads that are kept already."""
-    import numpy as np
-
-    from compute.engines.scoring.moments import LARGEST, VALUE_BITS
-
-    centred = (values - np.array(means)[:, None]) / np.array(spreads)[:, None]
-    found: Int64 = np.clip(np.rint(centred * (1 << VALUE_BITS)), -LARGEST, LARGEST).astype(np.int64) * usable
-    return found
 
 
 def place_of(records: Sequence[tuple[str, ...]] | None, *, rows: int) -> int | None:
@@ -231,17 +205,6 @@ def place_of(records: Sequence[tuple[str, ...]] | None, *, rows: int) -> int | N
     if not records or len(records[0]) != 1 or not records[0][0].isdecimal() or int(records[0][0]) >= rows:
         return None
     return int(records[0][0])
-
-
-def read_shares(data: bytes, *, count: int) -> list[int]:
-    """Shares that the other party wrote; EngineRefused JOB_DIFFERS for another number."""
-    if len(data) != count * SHARE_BYTES:
-        raise greeting.differs("A party sent shares of another length than agreed; check the versions.")
-    return [int.from_bytes(data[start : start + SHARE_BYTES], "big") for start in range(0, len(data), SHARE_BYTES)]
-
-
-def _written(shares: Sequence[int]) -> bytes:
-    return b"".join(share.to_bytes(SHARE_BYTES, "big") for share in shares)
 
 
 def _model(context: StageContext) -> kept.SharedModel:

@@ -47,6 +47,12 @@ def check(parameters: Parameters) -> None:
     model = parameters["model"]
     if (model["kind"] == "scorecard") != (parameters["cuts"] > 0):
         raise shapes.refuse("parameters.cuts", "must be positive for a scorecard and 0 for other models")
+    check_factor(parameters)
+
+
+def check_factor(parameters: Parameters) -> None:
+    """A trained model, and no other, has a factor."""
+    model = parameters["model"]
     if (model["kind"] == "trained") != (model["factor"] > 0):
         raise shapes.refuse("parameters.model.factor", "must be positive for a trained model and 0 for others")
 
@@ -80,7 +86,7 @@ _OF_AN_AGENCY = shapes.members(
 )
 FEATURES, ONE_AGENCY = shapes.list_of(_OF_AN_AGENCY, low=2, high=3), shapes.list_of(_OF_AN_AGENCY, low=1, high=1)
 OWN = shapes.list_of(shapes.COLUMN, low=0, high=16, distinct=True)
-_MODEL = shapes.members(
+MODEL = shapes.members(
     {
         "kind": shapes.choice(*KINDS),
         "version": shapes.text(1, 100),
@@ -105,7 +111,7 @@ OPERATION = Operation(
     why_en="The bank gets scores and reasons only; three agencies join and compute under shares, and none learns who "
     "is asked, a feature of another, or the model.",
     shape=shapes.members(
-        {"input": INPUT, "features": FEATURES, "own": OWN, "model": _MODEL, "cuts": shapes.integer(0, 15)}
+        {"input": INPUT, "features": FEATURES, "own": OWN, "model": MODEL, "cuts": shapes.integer(0, 15)}
     ),
     check=check,
     columns=columns,

@@ -1,7 +1,7 @@
 """Two-party scoring: a bank's applicants, scored over the columns of one agency, with nobody's help.
 
 Parameters and result are those of credit scoring with one agency; where the cuts of a score card lie is told to the
-agency by the bank, so the request does not bound them. A trained model needs the three parties that trained it.
+agency by the bank, so the request does not bound them. A trained model is one of `two_party_training`.
 """
 
 from dataclasses import replace
@@ -12,7 +12,6 @@ from compute.protocol.operations import credit_scoring
 from compute.protocol.operations.base import INPUT
 
 CODE = "two_party_scoring"
-KINDS = ("scorecard", "linear")
 
 
 def parameters(
@@ -28,20 +27,25 @@ def parameters(
     Args:
         dataset, commitment: the requester's own table of applicants.
         features: of the one agency, `provider` and `columns`.
-        model: kind, version, commitment; own: columns of the requester's own table that are features.
+        model: kind, version, commitment; a trained one has offset and factor too.
+        own: columns of the requester's own table that are features.
     """
     found = {
         "input": {"dataset": dataset, "commitment": commitment},
         "features": features,
         "own": own or [],
-        "model": dict(model),
+        "model": {"offset": 0, "factor": 0, **model},
     }
     OPERATION.shape(found, "parameters")
     OPERATION.check(found)
     return found
 
 
-_MODEL = shapes.members({"kind": shapes.choice(*KINDS), "version": shapes.text(1, 100), "commitment": shapes.HEX64})
+def check(parameters: Any) -> None:
+    """Not too many features, and a factor where there is a trained model."""
+    credit_scoring.check_features(parameters)
+    credit_scoring.check_factor(parameters)
+
 
 OPERATION = replace(
     credit_scoring.OPERATION,
@@ -57,8 +61,13 @@ OPERATION = replace(
     "masks what it cannot read and opens its applicants one by one; the agency does not learn who is asked, the bank "
     "sees no feature.",
     shape=shapes.members(
-        {"input": INPUT, "features": credit_scoring.ONE_AGENCY, "own": credit_scoring.OWN, "model": _MODEL}
+        {
+            "input": INPUT,
+            "features": credit_scoring.ONE_AGENCY,
+            "own": credit_scoring.OWN,
+            "model": credit_scoring.MODEL,
+        }
     ),
-    check=credit_scoring.check_features,
+    check=check,
     providers=(1, 1),
 )

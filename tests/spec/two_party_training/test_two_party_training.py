@@ -167,6 +167,49 @@ def test_the_result_names_the_model_and_holds_nothing_of_it(trained: Trained) ->
         trained.deal.engine.open([trained.parts[0], other], job=trained.deal.job, request=trained.deal.request)
 
 
+def test_the_model_scores_without_being_opened(trained: Trained) -> None:
+    found = trained.deal.engine.open(trained.parts, job=trained.deal.job, request=trained.deal.request).describe()
+    deal = world.pair_trained(
+        trained.deal.root.parent / "scoring",
+        trained.deal.state,
+        trained.deal.datasets,
+        commitment=found["commitment"],
+        version=VERSION,
+        features=FEATURES,
+        own=["amount"],
+    )
+
+    rows = deal.result()["rows"]
+
+    scored = [row["score"] for row in rows if row["status"] == "scored"]
+    odds = np.array(trained.weights()) @ trained.rows
+    wanted = np.clip(575 - 72 * odds, 300, 850)
+    # Rounded below a point by the agency, and the columns to 2^-12 before.
+    assert np.abs(np.array(scored) - wanted).max() < 1.2
+    assert len(set(scored)) > 50
+    assert sum(row["status"] == "no_record" for row in rows) == STRANGERS
+    assert sum(row["status"] == "denied_consent" for row in rows) == len([n for n in DENIED if n >= 10])
+
+
+def test_another_model_or_other_columns_are_refused(trained: Trained) -> None:
+    found = trained.deal.engine.open(trained.parts, job=trained.deal.job, request=trained.deal.request).describe()
+    given: dict[str, Any] = {"commitment": found["commitment"], "version": VERSION, "features": FEATURES}
+    others: list[dict[str, Any]] = [{"commitment": "1" * 64}, {"own": []}, {"version": "another"}]
+    for number, changed in enumerate(others):
+        deal = world.pair_trained(
+            trained.deal.root.parent / f"refused{number}",
+            trained.deal.state,
+            trained.deal.datasets,
+            **{"own": ["amount"], **given, **changed},
+        )
+        codes = set()
+        for run in deal.run():
+            with pytest.raises(EngineRefused) as refused:
+                run.part()
+            codes.add(refused.value.code)
+        assert "JOB_DIFFERS" in codes
+
+
 def test_too_few_in_both_end_the_run_and_leave_no_model(tmp_path: Path) -> None:
     agency = world.agency(tmp_path / "civil", [world.row(n, CIVIL) for n in range(120)], CIVIL)
     rows = [{"person_id": world.person(n), "label": str(n % 2)} for n in range(30, 180)]
