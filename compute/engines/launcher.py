@@ -106,6 +106,7 @@ def start(work_dir: Path, *, deadline_seconds: float) -> "Run":
             "HOME": str(work_dir),
             "TMPDIR": str(work_dir),
             "JAX_PLATFORMS": "cpu",
+            "MALLOC_ARENA_MAX": "2",  # one for each of the libraries' threads keeps what bucket after bucket frees
         },
         start_new_session=True,
     )
