@@ -93,7 +93,8 @@ def _opened(deal: world.Deal) -> Float:
 
 def _scaled(column: Float, inside: Any) -> Float:
     found: Float = (column - column[inside].mean()) / (column[inside].std() or 1.0)
-    return np.rint(found * 2**VALUE_BITS) / 2**VALUE_BITS
+    rounded: Float = np.rint(found * 2**VALUE_BITS) / 2**VALUE_BITS
+    return rounded
 
 
 def _descent(table: Float, label: Any) -> Float:

@@ -76,20 +76,20 @@ class PairedScoring(Engine):
         assumption_en="The agency makes its key and its columns as the protocol says; decisional composite residuosity "
         "modulo 3072 bits; gap one-more Diffie-Hellman in ristretto255 and random oracles; masks and noise are uniform "
         "up to 2^-60.",
-        precision_zh="评分卡逐分精确；线性模型为精确分或高一分，同一人同一模型每次相同。没有原因代码。",
-        precision_en="Score cards: exact. Linear models: the exact score or one point more, the same every time for "
-        "the same row and model. No reasons.",
+        precision_zh="评分卡逐分精确；线性模型与训练所得模型（权重精度2的-18次方）为精确分或高一分，同一人同一模型每次相同。没有原因代码。",
+        precision_en="Score cards: exact. Linear and trained models (weights to 2^-18): the exact score or one point "
+        "more, the same every time for the same row and model. No reasons.",
         learned=(
             Learned(
                 "requester",
                 "所问每人在该机构各特征的得分之和（到整分，未截断，至多16位）与据此得出的评分、记录是否存在异议，"
                 "或“无记录”、“未获同意”；该机构行数（按1,024取整）与所声明的取值范围。打不开其他任何人的得分。"
-                "需求方选择所算的函数，故机构只运算经其审核放行的模型。",
+                "需求方选择所算的函数，故机构只运算经其审核放行的模型，或与该机构共同训练的模型。",
                 "For each person asked for: the sum of points over the agency's features, to the whole point, not cut "
                 "to 300 to 850, 16 bits at most, and the score from it; whether the record is disputed; or no record, "
                 "or denied consent. The agency's rows in steps of 1,024 and its declared bounds. Nobody else's points "
                 "can be opened. The requester chooses the function, so the agency computes only with cards that it has "
-                "released.",
+                "released, or with a model that was trained with it.",
             ),
             Learned(
                 "data_party",
