@@ -1,8 +1,7 @@
 """Scenario (b): a bank's applicants scored over housing fund, civil affairs and social security; contract to receipt.
 
 B1, the model's AUC against the clear one: `tests/spec/model_training`. B11, what is on the wire:
-`tests/spec/credit_scoring`. B5 and B9, the subject's own page and objection, need a portal for data subjects, which
-the exchange does not have yet.
+`tests/spec/credit_scoring`. B5 in a browser: `tests/functional/test_subject_page.py`.
 """
 
 import json
@@ -18,6 +17,8 @@ from compute.engines import reference_models
 from compute.engines.scoring import consents, engine
 from compute.protocol import operations
 from exchange.runner import people
+from exchange.runner.checks import canary_hits
+from tests.functional.acceptance.persons import Person
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -27,6 +28,7 @@ FEATURES = {"fund-a": ["monthly", "months"], "civil": ["married_years", "spouse_
 BOUNDS = {"monthly": 20_000, "months": 480, "married_years": 80, "spouse_income": 100_000, "gaps": 24, "paid": 480}
 APPLICANTS = 40
 EXPIRED, OTHER_PURPOSE, OTHER_BANK, NOBODY, WITHDRAWN, SPOUSE_SILENT = 3, 5, 7, 9, 11, 13
+HOLDER = 1  # has given the bank a notice card
 CARD = {
     "type": "hengshu/score-card/v1",
     "kind": "scorecard",
@@ -167,11 +169,16 @@ class Bank:
 
 
 @pytest.fixture(scope="module")
-def bank(market):
-    return Bank(market)
+def holder(market, tmp_path_factory):
+    return Person(tmp_path_factory.mktemp("holder"), market.story.stack.url)
 
 
-def test_b2_b3_b4_b6_b7_b8_b10_scores_with_consent_and_none_without(market, bank, tmp_path):
+@pytest.fixture(scope="module")
+def bank(market, holder):
+    return Bank(market, cards={HOLDER: holder.public_key})
+
+
+def test_b2_to_b8_and_b10_scores_with_consent_and_none_without(market, bank, holder, tmp_path):
     """One contract of three runs, in the order in which a bank would meet each rule.
 
     A card is a function of the features, so every agency's reviewers see it before their node computes with it.
@@ -213,6 +220,19 @@ def test_b2_b3_b4_b6_b7_b8_b10_scores_with_consent_and_none_without(market, bank
     again = market.ask(bank.contract, "credit_scoring", {}, request=path)
     assert (again.ref, again.state) == (third.ref, "released"), "B7: the same request is the same run"
     assert market.units(bank.contract) == 3, "B7: billed once each"
+
+    told = holder.runs()
+    assert {one["computation"] for one in told} == {run.request["id"] for run in (first, second, third)}, "B5"
+    assert len({one["token"] for one in told}) == 3
+    urns = {code: market.story.organizations[code]["urn"] for code in ("bank", *AGENCIES)}
+    for one in told:
+        assert (one["buyer"]["organization"], one["purpose"]["code"]) == (urns["bank"], PURPOSE)
+        assert [item["organization"] for item in one["providers"]] == [urns[code] for code in AGENCIES]
+        assert (one["model_version"], one["contract"]) == (CARD["version"], bank.contract["urn"])
+    assert Person(tmp_path, market.story.stack.url).runs() == [], "B5: another's card opens nothing"
+    directory = market.story.stack.directory
+    secret = [bank.applicants[HOLDER], holder.public_key]
+    assert canary_hits(secret, run_directory=directory, members=directory / "members") == [], "B5"
 
     fourth = market.sign_request(bank.contract, "credit_scoring", bank.parameters)
     said = market.refused("compute", "submit", bank.contract["ref"], "--request", str(fourth))
