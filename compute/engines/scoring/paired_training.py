@@ -51,9 +51,9 @@ class PairedTraining(ModelTraining):
         "one-more Diffie-Hellman in ristretto255 and random oracles; masks and noise are uniform up to 2^-60. Both "
         "together can open the model.",
         precision_zh="S形函数取一阶泰勒展开（0.5+z/4）；权重与同一模型的明文下降相差不超过0.001；"
-        "与收敛的逻辑回归相比，真实数据上AUC低0.004至0.007。",
+        "与收敛的逻辑回归相比，真实数据上AUC低0.004至0.006。",
         precision_en="The sigmoid is its first Taylor term, 0.5 + z/4; weights are within 0.001 of the same descent in "
-        "the clear. Against the converged logistic regression the AUC on the real tables is lower by 0.004 to 0.007.",
+        "the clear. Against the converged logistic regression the AUC on the real tables is lower by 0.004 to 0.006.",
         learned=(
             Learned(
                 "requester",

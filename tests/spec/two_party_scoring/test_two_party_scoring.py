@@ -10,7 +10,7 @@ import pytest
 
 from compute.engines import reference_models
 from compute.engines.errors import EngineRefused, PartInvalid
-from compute.engines.scoring import cards, consents, disputes, kept
+from compute.engines.scoring import cards, consents, disputes
 from tests.factories import scoring as world
 from tests.factories.taps import between
 
@@ -167,35 +167,13 @@ def test_a_card_that_the_agency_has_not_released_ends_the_run(tmp_path: Path, da
     assert _ended(deal) == ["PEER_LOST", "RELEASE_MISSING"]
 
 
-def test_a_card_whose_points_reach_too_far_ends_the_run(tmp_path: Path, datasets: list[Path | None]) -> None:
-    features = [{**LINEAR["features"][0], "weight": 1 << 26}, *LINEAR["features"][1:]]
-    wide = cards.linear(version="1", base=0, shift=SHIFT, features=features)
-
-    assert _ended(world.paired(tmp_path / "run", wide, datasets)) == ["VALUE_RANGE_TOO_WIDE", "PEER_LOST"]
-
-
-@pytest.mark.parametrize("cell", ["NaN", "1e3", "81", ""], ids=["nan", "exponent", "beyond its bounds", "empty"])
-def test_a_cell_that_is_no_number_within_its_bounds_ends_the_run_without_repeating_it(
-    tmp_path: Path, datasets: list[Path | None], cell: str
+def test_a_cell_that_is_no_number_ends_the_run_without_repeating_it(
+    tmp_path: Path, datasets: list[Path | None]
 ) -> None:
     path = datasets[1] / "data.csv" if datasets[1] else tmp_path
     lines = path.read_text().splitlines()
     fields = lines[5].split(",")
-    fields[lines[0].split(",").index("married_years")] = cell
+    fields[lines[0].split(",").index("married_years")] = "NaN"
     path.write_text("\n".join([*lines[:5], ",".join(fields), *lines[6:]]) + "\n")
 
     assert _ended(world.paired(tmp_path / "run", CARD, datasets)) == ["PEER_LOST", "ENGINE_ERROR"]
-
-
-def test_a_killed_agency_ends_the_bank_without_a_part(tmp_path: Path, datasets: list[Path | None]) -> None:
-    deal = world.paired(tmp_path / "run", CARD, datasets)
-    runs = [deal.start(0), deal.start(1)]
-    while runs[0].progress()[1] < 10:
-        assert not runs[0].is_finished()
-    runs[1].stop()
-
-    runs[0].wait()
-    with pytest.raises(EngineRefused) as refused:
-        runs[0].part()
-    assert refused.value.code == "PEER_LOST"
-    assert kept.read_card(deal.kept(0), deal.parameters["model"]["commitment"])
