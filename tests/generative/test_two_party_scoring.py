@@ -131,18 +131,23 @@ def test_the_edges_of_the_declared_bounds_stay_in_their_slots() -> None:
         assert found[f"p{number}"] == Found(expected)
 
 
-def test_several_processes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paired_bank, "WORTH_PROCESSES", 0)
+def test_frames_and_slices_come_together_and_what_workers_need_can_be_sent_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(paired_agency, "FRAME_BYTES", 512)
     form = _linear(*WEIGHTS)
 
     found = pair.run(form, pair.people([(n, 2 * n) for n in range(20)], form.shape), ["p0", "p7", "p19"]).found
 
     assert found == {"p0": Found(0), "p7": Found(7), "p19": Found(19)}
-    # The agency's workers reach their processes by pickling.
+    # Arguments of the workers reach their processes by pickling.
     owner = keys.generate(pair.TEST_BITS, small_for_tests=True)
-    opener = pickle.loads(pickle.dumps(paired_agency.Opener(owner, form.shape)))
-    assert opener(vectors.encrypt([5], noise.Full(owner.public)))[:2] == [5, 0]
+    sent = pickle.dumps((owner.public, form, b"seed", 10, paired_agency.Opener(owner, form.shape)))
+    public, same, seed, draws, opener = pickle.loads(sent)
+    columns = [vectors.write(public, vectors.encrypt([1], noise.Full(public))) for _ in WEIGHTS]
+    weighed = paired_bank.Weigher(public, same, seed, draws)((0, columns))
+    [mask, *_] = forms.masks(seed, 0, shape=form.shape, slots=form.shape.slots(public.plaintext_bits))
+    assert opener(vectors.read(public, weighed, count=1))[0] == sum(WEIGHTS) + form.start + mask
 
 
 def test_shares_of_weights_make_the_score_of_the_whole_whatever_the_shares_are() -> None:

@@ -191,25 +191,6 @@ def test_the_model_scores_without_being_opened(trained: Trained) -> None:
     assert sum(row["status"] == "denied_consent" for row in rows) == len([n for n in DENIED if n >= 10])
 
 
-def test_another_model_is_refused(trained: Trained) -> None:
-    deal = world.pair_trained(
-        trained.deal.root.parent / "refused",
-        trained.deal.state,
-        trained.deal.datasets,
-        commitment="1" * 64,
-        version=VERSION,
-        features=FEATURES,
-        own=["amount"],
-    )
-    codes = set()
-    for run in deal.run():
-        with pytest.raises(EngineRefused) as refused:
-            run.part()
-        codes.add(refused.value.code)
-
-    assert "JOB_DIFFERS" in codes
-
-
 def test_too_few_in_both_end_the_run_and_leave_no_model(tmp_path: Path) -> None:
     agency = world.agency(tmp_path / "civil", [world.row(n, CIVIL) for n in range(120)], CIVIL)
     rows = [{"person_id": world.person(n), "label": str(n % 2)} for n in range(30, 180)]
