@@ -60,8 +60,9 @@ def test_strangers_see_none_and_are_told_what_to_do(browser, live_server, runs, 
     assert "None of the 128 notices" in site.text()
     assert site.complaints() == []
 
-    path.write_text(json.dumps({**cards.card(), "public_key": "0" * 64}))
-    site.attach("#card-file", path)
+    broken = tmp_path / "broken-card.json"  # a browser tells of no change where the same file is chosen again
+    broken.write_text(json.dumps({**cards.card(), "public_key": "0" * 64}))
+    site.attach("#card-file", broken)
     site.page.wait_for_selector("#subject-result [role=alert]")
     assert "no notice card" in site.text()
 
