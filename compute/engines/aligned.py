@@ -62,9 +62,10 @@ class AlignedStatistics(TwoOwnerStatistics):
         precision_zh="精确：环上整数运算，均值与方差只在最后舍入一次（六位小数，四舍六入五成双）。",
         precision_en="Exact: integer arithmetic in the ring; mean and variance are rounded once, to six places, "
         "half to even.",
-        cost_zh="每方十万人、6 个分块、两个数值列：两核机器上三方共用约 7 秒，数据方各 0.55 GB。",
+        cost_zh="每方十万人、6 个分块、两个数值列：两核机器上三方共用约 7 秒，数据方各 0.55 GB；"
+        "每方一亿人（分桶、一个数值列）：数据方各约 600 秒处理器时间。",
         cost_en="100,000 persons a side, 6 blocks and two values: 7 seconds with all three on one two-core "
-        "machine, 0.55 GB at each data party.",
+        "machine, 0.55 GB at each data party; 10^8 a side by bucket, one value: 600 seconds of processor time at each.",
         learned=(
             Learned(
                 "data_party",
