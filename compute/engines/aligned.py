@@ -54,7 +54,7 @@ class AlignedStatistics(TwoOwnerStatistics):
     card: ClassVar[SecurityCard] = SecurityCard(
         technique="mpc",
         protocol="PSI RR22 on job-keyed BLAKE2b ids, by bucket above 2,097,152 rows; SPU ABY3 FM64, out-shares only; "
-        "above 2^24 matched rows times blocks sums mod 2^64 of shares dealt by the compute party (share translation)",
+        "above 2^24 matched rows times blocks sums of shares mod 2^64 that the compute party deals",
         adversary_model="semi-honest, three parties, at most one corrupted",
         assumption_zh="三方按协议执行且任意两方不串通；计算方须独立于两个数据方。",
         assumption_en="The three parties follow the protocol and no two collude; the compute party must be independent "

@@ -70,7 +70,7 @@ class PairedScoring(Engine):
         protocol="linear form over all rows under the agency's Paillier key of 3072 bits, masked, with uniform "
         "noise; entries opened by verifiable OPRF (RFC 9497, ristretto255-SHA512)",
         adversary_model="semi-honest, two parties, either one corrupted; a requester with other weights learns at most "
-        "16 bits of each person that it asks for in a run; from an agency that deviates, who is asked for stays hidden",
+        "16 bits of each person that it asks for; who is asked for stays hidden from an agency that deviates",
         assumption_zh="机构按协议构造密钥与各列；3072位的合数剩余判定假设；ristretto255 上的 gap one-more DH 假设"
         "与随机预言机；掩码与噪声的统计距离低于2的-60次方。",
         assumption_en="The agency makes its key and its columns as the protocol says; decisional composite residuosity "
