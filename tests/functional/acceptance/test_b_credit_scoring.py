@@ -1,7 +1,7 @@
 """Scenario (b): a bank's applicants scored over housing fund, civil affairs and social security; contract to receipt.
 
-B1, the model's AUC against the clear one: `tests/spec/model_training`. B11, what is on the wire:
-`tests/spec/credit_scoring`. B5 in a browser: `tests/functional/test_subject_page.py`.
+B1, the model's AUC against the clear one, and B11, what is on the wire: `test_b_training.py`. B9, objections:
+`test_b_objections.py`. B5 in a browser: `tests/functional/test_subject_page.py`.
 """
 
 import json
