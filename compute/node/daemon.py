@@ -21,10 +21,7 @@ from exchange.kernel.errors import DomainError
 log = logging.getLogger("hengshu.node")
 
 MAX_BACKOFF_SECONDS = 10.0
-SOON_SECONDS, SOON_POLL_SECONDS = (
-    3.0,
-    0.1,
-)  # once a request was decided on, its task is looked for this long, this often
+SOON_SECONDS, SOON_POLL_SECONDS = 3.0, 0.1  # after consent was given, its task is looked for so long, so often
 OWED_SECONDS = 1.0
 _OPEN_TASKS = ("pending", "PENDING")
 
@@ -122,14 +119,11 @@ class Daemon:
             consents.learn_revocation(document, store=self.node.store)
         for document in _listed(answer, "key_revocations"):
             withdrawn_keys.learn(document, config=self.node.config, store=self.node.store)
-        requests = _listed(answer, "consent_requests")
-        for pair in requests:
+        for pair in _listed(answer, "consent_requests"):
             consents.consider(
                 pair, config=self.node.config, keys=self.node.keys, store=self.node.store, now=self.node.clock()
             )
         self._reconsider()
-        if requests:
-            self._soon_until = self.node.monotonic() + SOON_SECONDS
         found = sorted(_task(item) for item in _listed(answer, "tasks") if _is_claimable(item))
         if found:
             self._soon_until = float("-inf")
@@ -144,6 +138,8 @@ class Daemon:
             try:
                 self.node.client.call(verb, body)
                 answer = "recorded"
+                if verb == "consent":
+                    self._soon_until = self.node.monotonic() + SOON_SECONDS
             except ExchangeRefused as refused:
                 answer = refused.answer
             self.node.store.settle(row_id, answer=answer)
