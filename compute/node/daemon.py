@@ -22,6 +22,7 @@ log = logging.getLogger("hengshu.node")
 
 MAX_BACKOFF_SECONDS = 10.0
 SOON_SECONDS, SOON_POLL_SECONDS = 3.0, 0.1  # after consent was given, its task is looked for so long, so often
+IDLE_SECONDS, IDLE_FACTOR = 20.0, 3  # with no news for so long, it looks that much less often
 OWED_SECONDS = 1.0
 _OPEN_TASKS = ("pending", "PENDING")
 
@@ -40,6 +41,7 @@ class Daemon:
         self._tasks: list[tuple[str, str]] = []
         self._offered: set[str] = set()
         self._soon_until = float("-inf")
+        self._last_news = node.monotonic()
         node.is_stopping = self.stopping.is_set
         node.sleep = self._sleep
 
@@ -85,7 +87,7 @@ class Daemon:
                 try:
                     self.poll()
                     self.flush()
-                    wait = self._until_next_poll()
+                    wait = self.until_next_poll()
                     if first and on_ready is not None:
                         on_ready()
                     first = False
@@ -119,7 +121,8 @@ class Daemon:
             consents.learn_revocation(document, store=self.node.store)
         for document in _listed(answer, "key_revocations"):
             withdrawn_keys.learn(document, config=self.node.config, store=self.node.store)
-        for pair in _listed(answer, "consent_requests"):
+        requests = _listed(answer, "consent_requests")
+        for pair in requests:
             consents.consider(
                 pair, config=self.node.config, keys=self.node.keys, store=self.node.store, now=self.node.clock()
             )
@@ -127,6 +130,8 @@ class Daemon:
         found = sorted(_task(item) for item in _listed(answer, "tasks") if _is_claimable(item))
         if found:
             self._soon_until = float("-inf")
+        if found or requests:
+            self._last_news = self.node.monotonic()
         with self._news:
             # Oldest computation first: nodes that share two runs then take them in the same order.
             self._tasks = [(task, computation) for computation, task in found if task not in self._offered]
@@ -154,9 +159,12 @@ class Daemon:
             log.info("the exchange is away; the outbox keeps the report")
         return outcome
 
-    def _until_next_poll(self) -> float:
-        is_soon = self.node.monotonic() < self._soon_until
-        return min(self.node.config.poll_seconds, SOON_POLL_SECONDS if is_soon else self.node.config.poll_seconds)
+    def until_next_poll(self) -> float:
+        """Seconds: few once consent was given and a task should follow, more while there has been no news for long."""
+        now, usual = self.node.monotonic(), self.node.config.poll_seconds
+        if now < self._soon_until:
+            return min(usual, SOON_POLL_SECONDS)
+        return usual * IDLE_FACTOR if now - self._last_news > IDLE_SECONDS else usual
 
     def _compare_clocks(self, answer: dict[str, Any]) -> None:
         try:

