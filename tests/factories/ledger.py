@@ -22,6 +22,8 @@ def exchange_key_files(settings, directory: Path) -> None:
         shutil.copy(source / name, path)
         path.chmod(0o600)
         setattr(settings, setting, path)
+    # None yet, whatever another test's `init_exchange` has made: without it revocations go from the exchange's account.
+    settings.REVOCATION_KEY_FILE = directory / "revocation.key.json"
 
 
 def record(count: int = 1, *, subject: str = SUBJECT, kind: EntryKind = EntryKind.COMPUTATION_REQUESTED) -> list[Entry]:
