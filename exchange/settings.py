@@ -27,6 +27,8 @@ CHAIN_CONFIRMATIONS = env.int("CHAIN_CONFIRMATIONS", default=0)
 # Addresses that seal the chain's blocks (QBFT, IBFT 2.0). With them, verifiers demand proof of the chain's state.
 CHAIN_VALIDATORS = env.list("CHAIN_VALIDATORS", default=[])
 CHAIN_MAX_GAS_PRICE_GWEI = env.int("CHAIN_MAX_GAS_PRICE_GWEI", default=500)  # the most a transaction ever offers
+ANCHOR_SECONDS = env.float("ANCHOR_SECONDS", default=3)
+WAKE_WHEN_ANCHORED = ["compute.advance_computations"]  # tasks, by name, of those who wait for an anchor
 CHAIN_DOWN_LIMIT_SECONDS = env.int("CHAIN_DOWN_LIMIT_SECONDS", default=4 * 3600)  # then nothing new is authorized
 CHAIN_KNOWN_ADDRESSES = env.list("CHAIN_KNOWN_ADDRESSES", default=[])  # administrators and senders besides our own keys
 # Operations whose runs stand in the chain's total before they start, and how many units one lease takes.
@@ -268,7 +270,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "seal": {"task": "ledger.seal_checkpoint", "schedule": 1.0},
     "witnesses": {"task": "ledger.ask_witnesses", "schedule": 1.0},
-    "anchor": {"task": "ledger.anchor_checkpoints", "schedule": 3.0},
+    "anchor": {"task": "ledger.anchor_checkpoints", "schedule": ANCHOR_SECONDS},
     "chain-records": {"task": "ledger.send_chain_records", "schedule": 3.0},
     "revocations": {"task": "ledger.send_revocations", "schedule": 1.0, "options": {"expires": 5}},
     "chain-events": {"task": "ledger.read_chain_events", "schedule": 2.0, "options": {"expires": 5}},

@@ -3,7 +3,9 @@
 import logging
 
 from celery import shared_task
+from django.conf import settings
 
+from ledger import schedule
 from ledger.actions import anchoring, chain_events, chain_records, log, witnessing
 from ledger.errors import LogBehindSignedCheckpoint, LogKeyDiffers, SignedCheckpointMissing
 
@@ -28,7 +30,9 @@ def ask_witnesses() -> None:
 @shared_task(name="ledger.anchor_checkpoints")
 def anchor_checkpoints() -> None:
     """Bring the chain one step nearer to the log."""
-    anchoring.anchor_pass()
+    before = anchoring.anchored_size()
+    if anchoring.anchor_pass().anchored_size > before:
+        schedule.wake(settings.WAKE_WHEN_ANCHORED)
 
 
 @shared_task(name="ledger.send_chain_records")

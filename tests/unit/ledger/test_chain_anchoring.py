@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from ledger import actions as ledger
-from ledger import keys
+from ledger import keys, tasks
 from ledger.actions import anchoring, chain_alarms, chain_events, deployments, log
 from ledger.actions.anchoring import AnchorOutcome, anchor_pass
 from ledger.backends.base import Call, ChainUnreachable, LedgerBackend, open_shard_call
@@ -401,3 +401,16 @@ def test_an_attempt_for_a_shard_that_is_over_is_given_up(chain, deployment, monk
     assert not AnchorAttempt.objects.filter(state__in=["prepared", "sent"]).exists()
     chain_events.read_chain_events(backend=chain)
     assert {event.name for event in chain_alarms.unexpected_events()} == {"ShardOpened", "LogKeyChanged"}
+
+
+def test_those_who_wait_for_an_anchor_are_woken_once_it_stands(deployment, chain, monkeypatch, settings):
+    woken = []
+    monkeypatch.setattr(tasks.schedule, "wake", lambda names: woken.extend(names))
+    monkeypatch.setattr(deployments, "configured_backend", lambda: chain)
+    settings.WAKE_WHEN_ANCHORED = ["somebody.waits"]
+    grow(3)
+
+    for _ in range(4):  # sent, landed, and nothing new
+        tasks.anchor_checkpoints()
+
+    assert (anchoring.anchored_size(), woken) == (3, ["somebody.waits"])
