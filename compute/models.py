@@ -89,7 +89,7 @@ class Computation(models.Model):
     @property
     def units(self) -> int:
         """What one run uses of the contract's meter, by the signed request."""
-        return operations.quantity(self.operation, self.request["parameters"], terms=self.contract.terms)
+        return operations.quantity(self.request, terms=self.contract.terms)
 
     @property
     def needs_review(self) -> bool:

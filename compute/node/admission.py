@@ -198,7 +198,7 @@ def reserve(case: Case) -> None:
         job=case.job,
         task=case.task,
         fencing_token=case.fencing_token,
-        units=operations.quantity(case.request["operation"], case.request["parameters"], terms=case.terms),
+        units=operations.quantity(case.request, terms=case.terms),
         uses=case.verdict.uses if case.verdict else (),
         spending=case.verdict.spending if case.verdict else None,
     )

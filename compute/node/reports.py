@@ -28,8 +28,7 @@ ONE_CALL = Usage(operations.PER_CALL, 1)
 
 def usage_of(request: Mapping[str, Any], *, terms: Mapping[str, Any]) -> Usage:
     """The usage of one run, by the signed request and the accepted terms alone."""
-    quantity = operations.quantity(request["operation"], request["parameters"], terms=terms)
-    return Usage(terms["metering"]["unit"], quantity)
+    return Usage(terms["metering"]["unit"], operations.quantity(request, terms=terms))
 
 
 def completed(

@@ -125,13 +125,7 @@ class Story:
         for code in PROVIDERS:
             one = member(code)
             draft = catalogue.product(one, self.world.tables[code], commitment=self.commitments[code])
-            made = self.parties.session(code).post("products/", draft)
-            ref = made["ref"]
-            self.parties.session(code).post(f"products/{ref}/submit/", {})
-            self.parties.session("reviewer").post(f"products/{ref}/approve/", {"reason": "来源、权属与场景合规"})
-            self.parties.session("registrar").post(f"products/{ref}/certify/", {})
-            self.parties.session("listing").post(f"products/{ref}/list/", {})
-            self.products[code] = self.parties.session(code).get(f"products/{ref}/")
+            self.products[code] = self.register(code, draft)
             self.say(f"     {self.products[code]['name_zh']}  {_certificate(self.products[code])}")
 
     def agree(self, deal: Deal, **other_choices: Any) -> None:
@@ -219,6 +213,17 @@ class Story:
         return bool(self.deals) and all(deal.checks.get(question) == "PASS" for deal in self.deals)
 
     # --- steps ---------------------------------------------------------------------------------------
+
+    def register(self, code: str, draft: dict[str, Any]) -> dict[str, Any]:
+        """A member's product from draft to listing, each step by whose it is; as the catalogue then shows it."""
+        session = self.parties.session
+        ref = session(code).post("products/", draft)["ref"]
+        session(code).post(f"products/{ref}/submit/", {})
+        session("reviewer").post(f"products/{ref}/approve/", {"reason": "来源、权属与场景合规"})
+        session("registrar").post(f"products/{ref}/certify/", {})
+        session("listing").post(f"products/{ref}/list/", {})
+        found: dict[str, Any] = session(code).get(f"products/{ref}/")
+        return found
 
     def _apply(self, one: Member) -> None:
         card = self.parties.cli(one, "keys", "new", "--name", one.name_zh)

@@ -73,13 +73,7 @@ def _register(story: Story, code: str) -> dict[str, Any]:
     draft = catalogue.product(member(code), story.world.tables[code], commitment=story.commitments[code])
     draft["specification"] |= {"pi_flags": ["none"], "grade_general": 2}
     draft["columns"] = [{**one, "pi": "none"} for one in draft["columns"] if one["name"] not in ("person_id", "name")]
-    session = story.parties.session
-    ref = session(code).post("products/", draft)["ref"]
-    session(code).post(f"products/{ref}/submit/", {})
-    session("reviewer").post(f"products/{ref}/approve/", {"reason": "benchmark"})
-    session("registrar").post(f"products/{ref}/certify/", {})
-    session("listing").post(f"products/{ref}/list/", {})
-    return session(code).get(f"products/{ref}/")
+    return story.register(code, draft)
 
 
 def _ask(api: Api, terms: dict[str, Any], keys: keyfiles.KeyFile, parameters: Mapping[str, Any]) -> dict[str, float]:

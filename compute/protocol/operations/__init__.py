@@ -87,9 +87,9 @@ def get(operation: str) -> Operation:
     return found
 
 
-def quantity(operation: str, parameters: Parameters, *, terms: Terms) -> int:
+def quantity(request: Mapping[str, Any], *, terms: Terms) -> int:
     """Units of the contract's meter that one run uses: 1, or the persons that the signed request names."""
-    return get(operation).quantity(parameters, unit=terms["metering"]["unit"])
+    return get(request["operation"]).quantity(request["parameters"], unit=terms["metering"]["unit"])
 
 
 def check_parameters(operation: str, parameters: Any, *, terms: Terms | None = None) -> None:

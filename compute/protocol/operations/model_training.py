@@ -44,11 +44,16 @@ def parameters(
     return found
 
 
-def check(parameters: Any) -> None:
-    """Each agency once, not too many features, no label among them, and a batch that divides the padded rows."""
+def check_columns(parameters: Any) -> None:
+    """Each agency once, not too many features, and no label among them."""
     check_features(parameters)
     if parameters["label"] in parameters["own"]:
         raise shapes.refuse("parameters.own", "must not name the label")
+
+
+def check(parameters: Any) -> None:
+    """The columns are in order, and the batch divides the padded rows."""
+    check_columns(parameters)
     if parameters["batch"] & (parameters["batch"] - 1):
         raise shapes.refuse("parameters.batch", "must be a power of two")
 

@@ -42,13 +42,6 @@ def parameters(
     return found
 
 
-def check(parameters: Any) -> None:
-    """Not too many features, and no label among them."""
-    credit_scoring.check_features(parameters)
-    if parameters["label"] in parameters["own"]:
-        raise shapes.refuse("parameters.own", "must not name the label")
-
-
 OPERATION = replace(
     model_training.OPERATION,
     code=CODE,
@@ -73,6 +66,6 @@ OPERATION = replace(
             "decay_millionths": shapes.integer(0, 100_000),
         }
     ),
-    check=check,
+    check=model_training.check_columns,
     providers=(1, 1),
 )

@@ -68,13 +68,7 @@ class Market:
             operations=operations,
         )
         draft["specification"] |= changes
-        session = self.story.parties.session
-        ref = session(code).post("products/", draft)["ref"]
-        session(code).post(f"products/{ref}/submit/", {})
-        session("reviewer").post(f"products/{ref}/approve/", {"reason": "来源、权属与场景合规"})
-        session("registrar").post(f"products/{ref}/certify/", {})
-        session("listing").post(f"products/{ref}/list/", {})
-        return session(code).get(f"products/{ref}/")
+        return self.story.register(code, draft)
 
     def contract(
         self,

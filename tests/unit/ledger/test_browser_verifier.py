@@ -2,10 +2,7 @@
 
 import base64
 import copy
-import json
 import random
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +13,11 @@ import pytest
 from ledger.proofs import canonical, layout, policies, receipts
 from ledger.proofs.errors import VerificationError
 from ledger.proofs.policies import Revoked, TrustPolicy, Window
+from tests.factories import page_programs
 from tests.factories.receipts import BANK, EXCHANGE, FUND_A, FUND_B, ORIGIN, Purchase
 from tests.unit.ledger.test_receipt_chain import TwoShards
 from tests.unit.ledger.test_receipts import CASES
 
-ROOT = Path(__file__).parents[3]
 SEALED = {"witnesses": 3, "quorum": 2, "chain": "sealed"}
 MUTATIONS = 240
 PROGRAM = """
@@ -43,14 +40,7 @@ Case = tuple[bytes, dict[str, Any]]
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """The program as the pages load it, each file where the site serves it."""
-    place = tmp_path_factory.mktemp("browser")
-    shutil.copytree(ROOT / "static" / "js", place / "js")
-    for name, source in (("noble-hashes", "hashes"), ("noble-secp256k1", "secp256k1")):
-        (place / "vendor").mkdir(exist_ok=True)
-        (place / "vendor" / name).symlink_to(ROOT / "node_modules" / "@noble" / source)
-    (place / "package.json").write_text('{"type": "module"}')
-    (place / "run.js").write_text(PROGRAM)
-    return place
+    return page_programs.lay_out(tmp_path_factory.mktemp("browser"), PROGRAM)
 
 
 def there(browser: Path, cases: dict[str, Case]) -> dict[str, Any]:
@@ -58,12 +48,8 @@ def there(browser: Path, cases: dict[str, Case]) -> dict[str, Any]:
         name: {"bundle": base64.b64encode(bundle).decode(), "policy": policy}
         for name, (bundle, policy) in cases.items()
     }
-    done = subprocess.run(
-        ["node", "--preserve-symlinks", "run.js"], input=json.dumps(sent), cwd=browser,
-        capture_output=True, text=True, timeout=150, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    found: dict[str, Any] = page_programs.run(browser, sent)
+    return found
 
 
 def here(cases: dict[str, Case]) -> dict[str, Any]:

@@ -419,25 +419,6 @@ def test_run_by_run_consent_waits_for_the_owner(scene: Scene) -> None:
     assert fund.store.undecided() == []
 
 
-def test_a_node_looks_often_after_its_consent_and_seldom_without_news(scene: Scene) -> None:
-    now = scene.daemon.node.monotonic()
-    scene.daemon.node.monotonic = lambda: now
-    scene.daemon.node.config = replace(scene.fund.config, poll_seconds=0.5)
-    scene.exchange.consent_requests = []
-    scene.daemon.poll()
-    assert scene.daemon.until_next_poll() == 0.5
-    now += 21
-    assert scene.daemon.until_next_poll() == 1.5
-
-    scene.exchange.consent_requests = [{"contract": scene.fund.contract, "request": scene.request}]
-    scene.daemon.poll()
-    assert scene.daemon.until_next_poll() == 0.5  # nothing was answered yet
-    scene.daemon.flush()
-    assert scene.daemon.until_next_poll() == 0.1
-    now += 4
-    assert scene.daemon.until_next_poll() == 0.5
-
-
 def unspent(scene: Scene) -> bool:
     return scene.fund.store.meter(scene.fund.contract["id"]) == {"quota": 20, "reserved": 0, "committed": 0}
 

@@ -1,10 +1,6 @@
 """The page's own program opens exactly what the command line opens, and trusts no more; run here by node."""
 
 import base64
-import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +12,9 @@ from compute.protocol.notices import Batch
 from ledger.proofs import statements
 from ledger.proofs.errors import VerificationError
 from tests.factories import notices as factory
+from tests.factories import page_programs
 from tests.factories.node import World
 
-ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import fs from "node:fs";
 import { webcrypto } from "node:crypto";
@@ -71,12 +67,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Batch], d
         "forged": notices.make(forged, [mine["public_key"]])[0],
         "unsigned": notices.make(statements.unsigned(signed), [mine["public_key"]])[0],
     }
-    place = tmp_path_factory.mktemp("browser")
-    shutil.copytree(ROOT / "static" / "js", place / "js")
-    (place / "vendor").mkdir()
-    (place / "vendor" / "noble-hashes").symlink_to(ROOT / "node_modules" / "@noble" / "hashes")
-    (place / "package.json").write_text('{"type": "module"}')
-    (place / "run.js").write_text(PROGRAM)
+    place = page_programs.lay_out(tmp_path_factory.mktemp("browser"), PROGRAM)
     public = X25519PublicKey.from_public_bytes(bytes.fromhex(mine["public_key"]))
     sent = {
         "cases": {
@@ -87,17 +78,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Batch], d
         "info": base64.b64encode(b"info").decode(),
         "sealed": base64.b64encode(notices._HPKE.encrypt(b"hello", public, b"info")).decode(),
     }
-    done = subprocess.run(
-        ["node", "run.js"],
-        input=json.dumps(sent),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=place,
-        env=os.environ | {"NODE_NO_WARNINGS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    return batches, mine, json.loads(done.stdout)
+    return batches, mine, page_programs.run(place, sent)
 
 
 def test_the_page_opens_what_the_command_line_opens(cases: Any) -> None:

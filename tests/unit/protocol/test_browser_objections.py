@@ -1,20 +1,15 @@
 """What the page's program seals the provider opens, and the page opens what the provider sealed; run here by node."""
 
 import base64
-import json
-import os
-import shutil
-import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compute.protocol import keyfiles, notices, objections, shapes
 from ledger.proofs import statements
+from tests.factories import page_programs
 
-ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 ORG, OTHER = (f"urn:hengshu:org:01JD000000000000000000000{letter}" for letter in "FC")
 RUN, URN = "urn:hengshu:computation:01JD000000000000000000000A", "urn:hengshu:objection:01JD000000000000000000000A"
@@ -60,24 +55,9 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> tuple[keyfiles.KeyFile, di
     }
     provider = {"organization": ORG, "sealing_key": keys.sealing_key, "document_key": keys.document_key}
     common = {"statement": {"computation": RUN}, "token": TOKEN.hex(), "card": card, "provider": provider}
-    place = tmp_path_factory.mktemp("browser")
-    shutil.copytree(ROOT / "static" / "js", place / "js")
-    (place / "vendor").mkdir()
-    (place / "vendor" / "noble-hashes").symlink_to(ROOT / "node_modules" / "@noble" / "hashes")
-    (place / "package.json").write_text('{"type": "module"}')
-    (place / "run.js").write_text(PROGRAM)
+    place = page_programs.lay_out(tmp_path_factory.mktemp("browser"), PROGRAM)
     sent = {"common": {**common, "identifier": IDENTIFIER}, "texts": TEXTS, "answers": answers}
-    done = subprocess.run(
-        ["node", "run.js"],
-        input=json.dumps(sent),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=place,
-        env=os.environ | {"NODE_NO_WARNINGS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    return keys, card, json.loads(done.stdout)
+    return keys, card, page_programs.run(place, sent)
 
 
 @pytest.mark.parametrize("name", list(TEXTS))
