@@ -209,8 +209,9 @@ def _engines(outside) -> dict[str, list[int]]:
 
 
 def _kept(outside, code: str) -> list[Path]:
-    """What the engine of a node has written down of this job, bucket by bucket."""
-    return sorted((outside.story.stack.member(code) / "node" / "engine_state").glob("psi_matching-1/*/*.done"))
+    """What the engine of a node has written down of this job, bucket by bucket; a job that ends may take its away."""
+    found = os.walk(outside.story.stack.member(code) / "node" / "engine_state" / "psi_matching-1")
+    return sorted(Path(folder) / name for folder, _, names in found for name in names if name.endswith(".done"))
 
 
 def _kill_in_the_middle(outside, *, forget_one: bool) -> list[str]:
