@@ -29,7 +29,7 @@ from compute.engines.two_owners import (
     Shape,
     TwoOwnerStatistics,
     agree,
-    hello,
+    check_order,
     pairs,
     reconstruct,
 )
@@ -139,21 +139,14 @@ class AlignedStatistics(TwoOwnerStatistics):
         return {"layout": None, "storage": self.storage, "shares": aligned_sums.deal(context, mesh, shape)}
 
     def _contribute(self, context: StageContext, mesh: link.Mesh, spu_stages: Any) -> dict[str, Any]:
-        from compute.engines import aligned_sums, loading
+        from compute.engines import aligned_sums
 
         parameters, rank, peer = context.parameters, context.rank, 1 - context.rank
-        if context.dataset is None:
-            raise EngineRefused("JOB_DIFFERS", "A data party needs its dataset.")
-        meta = loading.load_meta(context.dataset)
-        self.check(parameters, {rank: meta}, min_group=context.k)
         greeting.check_jobs(context, mesh)
-        own = hello(context, meta)
-        hellos = {rank: own, peer: greeting.load(mesh.exchange({peer: greeting.dump(own)})[peer])}
+        meta, hellos = self.greet(context, mesh)
         found = aligned_sums.match(context, mesh, meta)
         layout, shape = agree(parameters, hellos, rows=found.rows)
-        told = {"order": found.order, "shape": shape.describe()}
-        if greeting.load(mesh.exchange({peer: greeting.dump(told)})[peer]) != told:
-            raise greeting.differs("The data parties do not agree on the matched order; submit again.")
+        check_order(mesh, peer, found.order, shape)
         mesh.exchange({COMPUTE_PARTY: greeting.dump(shape.describe())})
         context.progress("compute", 40)
         if shape.rows * len(shape.group_of) > CIRCUIT_CELLS:

@@ -29,7 +29,6 @@ from compute.engines import (
     spu_matching,
 )
 from compute.engines.base import StageContext, Table
-from compute.engines.errors import EngineRefused
 from compute.engines.metadata import DatasetMeta
 from compute.engines.two_owners import COMPUTE_PARTY, GROUP_OWNER, LIMB_BITS, OWNERS, VALUE_OWNER, Shape
 
@@ -105,9 +104,7 @@ def match(context: StageContext, mesh: link.Mesh, meta: DatasetMeta) -> Found:
         return Found(work.matched_rows(), work.order(), work.summary, work.matched)
     key = greeting.job_key(context, mesh, ranks=OWNERS)
     mesh.watch(spu_links.leave_as_lost(context))
-    if context.dataset is None:
-        raise EngineRefused("JOB_DIFFERS", "A data party needs its dataset.")
-    table = loading.load_table(context.dataset, meta, ids=True, **payload.columns)
+    table = loading.load_table(context.own_dataset, meta, ids=True, **payload.columns)
     context.progress("match", 20)
     keys = identifiers.keyed(table.ids or (), key)
     places, order = spu_matching.match(context, keys, stage=PSI_STAGE, ranks=OWNERS)

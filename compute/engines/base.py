@@ -25,7 +25,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from compute.engines.errors import PartInvalid
+from compute.engines.errors import EngineRefused, PartInvalid
 from compute.engines.metadata import DatasetMeta
 from compute.protocol.control_levels import Level as Level  # what engines derive and nodes compare
 from ledger.proofs import canonical
@@ -125,6 +125,13 @@ class StageContext:
     def k(self) -> int:
         """The smallest block that this party releases, before its dataset's own rule."""
         return max(int(self.job["min_group"]), self.min_group)
+
+    @property
+    def own_dataset(self) -> Path:
+        """This party's dataset; EngineRefused JOB_DIFFERS for a party that brings none."""
+        if self.dataset is None:
+            raise EngineRefused("JOB_DIFFERS", "A party with columns needs its dataset; the job names none here.")
+        return self.dataset
 
     @property
     def parameters(self) -> Mapping[str, Any]:

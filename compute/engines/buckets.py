@@ -34,7 +34,6 @@ from numpy.typing import NDArray
 
 from compute.engines import greeting, identifiers, keeping, link, loading, spu_links, spu_matching
 from compute.engines.base import StageContext, Table
-from compute.engines.errors import EngineRefused
 from compute.engines.metadata import DatasetMeta
 
 PSI_STAGE = 1
@@ -247,11 +246,9 @@ def _spread(
     context: StageContext, meta: DatasetMeta, key: bytes, payload: Payload, *, buckets: int, directory: Path
 ) -> int:
     """Write every row's keyed value and payload into the file of its bucket; returns the number of rows."""
-    if context.dataset is None:
-        raise EngineRefused("JOB_DIFFERS", "A data party needs its dataset.")
     context.progress("load", 15)
     rows = 0
-    for chunk in loading.chunks(context.dataset, meta, ids=True, **payload.columns):
+    for chunk in loading.chunks(context.own_dataset, meta, ids=True, **payload.columns):
         keys = identifiers.keyed(chunk.ids or (), key)
         records = np.zeros(len(keys), _record(payload.width))
         records["key"] = np.frombuffer(b"".join(keys), ">u8").reshape(-1, 2)

@@ -46,6 +46,11 @@ def load(data: bytes) -> dict[str, Any]:
     return value
 
 
+def tell(mesh: link.Mesh, peer: int, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Say something to one peer and read what it says in turn; EngineRefused JOB_DIFFERS."""
+    return load(mesh.exchange({peer: dump(value)})[peer])
+
+
 def differs(message: str) -> EngineRefused:
     """The error for parties that do not do the same thing."""
     return EngineRefused("JOB_DIFFERS", message)

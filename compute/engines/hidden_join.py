@@ -38,7 +38,6 @@ from compute.engines.two_owners import (
     Shape,
     TwoOwnerStatistics,
     agree,
-    hello,
     pairs,
     reconstruct,
 )
@@ -176,12 +175,7 @@ class JoinedStatistics(TwoOwnerStatistics):
 
         parameters, rank, peer = context.parameters, context.rank, 1 - context.rank
         owns_groups = rank == GROUP_OWNER
-        if context.dataset is None:
-            raise EngineRefused("JOB_DIFFERS", "A data party needs its dataset.")
-        meta = loading.load_meta(context.dataset)
-        self.check(parameters, {rank: meta}, min_group=context.k)
-        own = {**hello(context, meta), "rows": meta.magnitude}
-        hellos = {rank: own, peer: greeting.load(mesh.exchange({peer: greeting.dump(own)})[peer])}
+        meta, hellos = self.greet(context, mesh, tells_size=True)
         layout, shape = agree_join(parameters, hellos)
         key = greeting.job_key(context, mesh, ranks=OWNERS)
         told = greeting.dump(shape.describe())
@@ -189,7 +183,7 @@ class JoinedStatistics(TwoOwnerStatistics):
             raise greeting.differs("The data parties do not agree on the circuit; submit again.")
         mesh.exchange({COMPUTE_PARTY: told})
         table = loading.load_table(
-            context.dataset, meta, values=[] if owns_groups else parameters["values"], blocks=owns_groups, ids=True
+            context.own_dataset, meta, values=[] if owns_groups else parameters["values"], blocks=owns_groups, ids=True
         )
         placed = self._place(mesh, peer, table.ids or (), key, shape, rank=rank)
         context.progress("compute", 20)
@@ -203,7 +197,7 @@ class JoinedStatistics(TwoOwnerStatistics):
         for attempt in range(ATTEMPTS):
             found = spu_join.place(ids, greeting.again(key, attempt), shape, rank=rank)
             fits = {"fits": found is not None}
-            theirs = greeting.load(mesh.exchange({peer: greeting.dump(fits)})[peer])
+            theirs = greeting.tell(mesh, peer, fits)
             if found is not None and theirs == fits:
                 return found
         raise EngineRefused("ENGINE_ERROR", "Two ids of a dataset are the same; add the dataset again.")

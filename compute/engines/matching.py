@@ -267,9 +267,7 @@ def _keys(context: StageContext, mesh: link.Mesh, meta: DatasetMeta) -> list[byt
     from compute.engines import loading
 
     key = greeting.job_key(context, mesh, ranks=range(context.parties))
-    if context.dataset is None:
-        raise EngineRefused("JOB_DIFFERS", "A data party needs its dataset.")
-    chunks = loading.chunks(context.dataset, meta, values=[], blocks=False, ids=True)
+    chunks = loading.chunks(context.own_dataset, meta, values=[], blocks=False, ids=True)
     ids = [one for chunk in chunks for one in chunk.ids or ()]
     context.progress("match", 20)
     return identifiers.keyed(ids, key)

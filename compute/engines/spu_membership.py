@@ -28,7 +28,7 @@ def serve(context: StageContext, mesh: link.Mesh, meta: DatasetMeta) -> None:
     if not (directory / _READY).exists():
         _make(context, meta, directory)
     made = json.loads((directory / _READY).read_text())
-    asked = greeting.load(mesh.exchange({REQUESTER: greeting.dump(made)})[REQUESTER])
+    asked = greeting.tell(mesh, REQUESTER, made)
     context.progress("match", 40)
     if asked.get("have") != made["id"]:
         _execute(
@@ -43,7 +43,7 @@ def ask(context: StageContext, mesh: link.Mesh, meta: DatasetMeta) -> bytes:
     directory = _directory(context)
     kept = directory / _READY
     have = json.loads(kept.read_text())["id"] if kept.exists() else ""
-    made = greeting.load(mesh.exchange({PROVIDER: greeting.dump({"have": have})})[PROVIDER])
+    made = greeting.tell(mesh, PROVIDER, {"have": have})
     try:
         name, salt = str(made["id"]), bytes.fromhex(made["salt"])
     except (KeyError, TypeError, ValueError):
@@ -122,10 +122,8 @@ def _directory(context: StageContext) -> Path:
 
 
 def _keys(context: StageContext, meta: DatasetMeta, salt: bytes) -> spu_matching.Words:
-    if context.dataset is None:
-        raise greeting.differs("A party needs its dataset.")
     parts = [
         b"".join(identifiers.keyed(chunk.ids or (), salt))
-        for chunk in loading.chunks(context.dataset, meta, values=[], blocks=False, ids=True)
+        for chunk in loading.chunks(context.own_dataset, meta, values=[], blocks=False, ids=True)
     ]
     return np.frombuffer(b"".join(parts), dtype=">u8").reshape(-1, 2)

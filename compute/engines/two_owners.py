@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
-from compute.engines import gate, greeting
+from compute.engines import gate, greeting, link
 from compute.engines.base import Engine, GroupedStatistics, Level, StageContext, Total, finish, read_parts
 from compute.engines.errors import EngineRefused, PartInvalid
 from compute.engines.metadata import DatasetMeta, magnitude
@@ -97,6 +97,20 @@ class TwoOwnerStatistics(Engine):
             return dict.fromkeys(grouping, Level.PLAINTEXT_AFTER_GROUP_BY)
         return dict.fromkeys(parameters["values"] if rank == VALUE_OWNER else (), Level.PLAINTEXT_AFTER_AGGREGATE)
 
+    def greet(
+        self, context: StageContext, mesh: link.Mesh, *, tells_size: bool = False
+    ) -> tuple[DatasetMeta, dict[int, dict[str, Any]]]:
+        """An owner's dataset, checked, and what both owners declare of theirs; `tells_size` adds the magnitude."""
+        from compute.engines import loading  # numeric: only in the run's own process
+
+        meta = loading.load_meta(context.own_dataset)
+        self.check(context.parameters, {context.rank: meta}, min_group=context.k)
+        own = hello(context, meta)
+        if tells_size:
+            own["rows"] = meta.magnitude
+        peer = 1 - context.rank
+        return meta, {context.rank: own, peer: greeting.tell(mesh, peer, own)}
+
     @abstractmethod
     def join_shares(self, shares: Sequence[Sequence[int]], *, count: int) -> list[int]:
         """The `count` numbers behind the parties' words of 64 bits; PartInvalid."""
@@ -160,6 +174,13 @@ def hello(context: StageContext, meta: DatasetMeta) -> dict[str, Any]:
         return {"k": k, "dimensions": [[name, list(found)] for name, found in meta.dimensions()]}
     columns = [meta.numeric(name) for name in context.parameters["values"]]
     return {"k": k, "values": [[column.name, column.scale] for column in columns]}
+
+
+def check_order(mesh: link.Mesh, peer: int, order: str, shape: Shape) -> None:
+    """Both owners have the matched persons in one order and will run one circuit; EngineRefused JOB_DIFFERS."""
+    told = {"order": order, "shape": shape.describe()}
+    if greeting.tell(mesh, peer, told) != told:
+        raise greeting.differs("The data parties do not agree on the matched order; submit again.")
 
 
 def agree(

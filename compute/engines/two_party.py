@@ -17,7 +17,7 @@ from compute.engines import gate, greeting, identifiers, link
 from compute.engines.base import Estimate, Learned, SecurityCard, StageContext, write_part
 from compute.engines.errors import EngineRefused, PartInvalid
 from compute.engines.metadata import DatasetMeta
-from compute.engines.two_owners import GROUP_OWNER, OWNERS, TwoOwnerStatistics, agree, hello, signed
+from compute.engines.two_owners import GROUP_OWNER, OWNERS, TwoOwnerStatistics, agree, check_order, signed
 from compute.protocol import operations
 
 PSI_STAGE, SPU_STAGE = 1, 2
@@ -114,23 +114,16 @@ class TwoPartyStatistics(TwoOwnerStatistics):
 
         parameters, rank, peer = context.parameters, context.rank, 1 - context.rank
         owns_groups = rank == GROUP_OWNER
-        if context.dataset is None:
-            raise EngineRefused("JOB_DIFFERS", "A data party needs its dataset.")
-        meta = loading.load_meta(context.dataset)
-        self.check(parameters, {rank: meta}, min_group=context.k)
-        own = hello(context, meta)
-        hellos = {rank: own, peer: greeting.load(mesh.exchange({peer: greeting.dump(own)})[peer])}
+        meta, hellos = self.greet(context, mesh)
         key = greeting.job_key(context, mesh, ranks=OWNERS)
         table = loading.load_table(
-            context.dataset, meta, values=[] if owns_groups else parameters["values"], blocks=owns_groups, ids=True
+            context.own_dataset, meta, values=[] if owns_groups else parameters["values"], blocks=owns_groups, ids=True
         )
         context.progress("match", 20)
         keys = identifiers.keyed(table.ids or (), key)
         places, digest = spu_matching.match(context, keys, stage=PSI_STAGE, ranks=OWNERS)
         layout, shape = agree(parameters, hellos, rows=len(places))
-        told = {"order": digest, "shape": shape.describe()}
-        if greeting.load(mesh.exchange({peer: greeting.dump(told)})[peer]) != told:
-            raise greeting.differs("The data parties do not agree on the matched order; submit again.")
+        check_order(mesh, peer, digest, shape)
         context.progress("compute", 40)
         one_hot = inputs = None
         if owns_groups:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 from exchange.runner import embedded, supervisor
 from exchange.runner.supervisor import Process, StartFailed, Supervisor
 
+_FIRST_ENGINE_PORT, _ENGINE_PORTS, _ENGINE_BLOCKS = 21_200, 60, 180  # below the ports of outgoing connections
 _LONGEST_SOCKET_PATH = 100  # the kernel allows 107 bytes
 
 
@@ -150,9 +152,16 @@ class Stack:
         web = wanted.get("web", self.web_port)
         self.ports = {"web": supervisor.free_ports(1, start=web)[0]}
         self.ports["chain"] = supervisor.free_ports(1, start=wanted.get("chain", 18545))[0]
-        self.ports["engines"] = supervisor.free_ports(60, start=wanted.get("engines", 21000))[0]
+        self.ports["engines"] = supervisor.free_ports(_ENGINE_PORTS, start=wanted.get("engines", self._engine_ports()))[
+            0
+        ]
         self.ports["witnesses"] = supervisor.free_ports(6, start=wanted.get("witnesses", 21100))[0]
         path.write_text(json.dumps(self.ports))
+
+    def _engine_ports(self) -> int:
+        """Where the nodes' engine ports begin: by the directory, because they are taken only while a run lasts, so
+        that a second exchange on this machine would find the same ones free."""
+        return _FIRST_ENGINE_PORT + _ENGINE_PORTS * (zlib.crc32(str(self.directory).encode()) % _ENGINE_BLOCKS)
 
     def _environment(self) -> dict[str, str]:
         secret = self.directory / "exchange" / "secret"

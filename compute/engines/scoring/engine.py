@@ -135,7 +135,7 @@ class CreditScoring(Engine):
         from compute.engines import loading
         from compute.engines.scoring import parties
 
-        meta = loading.load_meta(parties.dataset(context))
+        meta = loading.load_meta(context.own_dataset)
         self.check(context.parameters, {REQUESTER: meta}, min_group=context.k)
         named, model = context.parameters["model"], kept_model(context)
         card = None if model else cards.Card.read(kept.read_card(kept.directory(context), named["commitment"]))

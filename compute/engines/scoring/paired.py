@@ -165,7 +165,7 @@ class PairedScoring(Engine):
             table = _table(context, dataset, meta)
             bounds = [(meta.numeric(name).minimum, meta.numeric(name).maximum) for name in columns]
             own = {"rows": paired_agency.padded(len(table.ids or ())), "bounds": bounds}
-            slots = _slots(greeting.load(mesh.exchange({BANK: greeting.dump(own)})[BANK]).get("slots"))
+            slots = _slots(greeting.tell(mesh, BANK, own).get("slots"))
             if model is None:
                 said = greeting.load(mesh.exchange({BANK: b""})[BANK])
                 shape = forms.read_told(said, columns=columns, bounds=bounds)
@@ -199,7 +199,7 @@ class PairedScoring(Engine):
             table = _table(context, dataset, meta)
             persons = [identifiers.canonical(one) for one in table.ids or ()]
             slots = _slots(max(MIN_SLOTS, magnitude(len(persons))))
-            told = greeting.load(mesh.exchange({AGENCY: greeting.dump({"slots": slots})})[AGENCY])
+            told = greeting.tell(mesh, AGENCY, {"slots": slots})
             rows, bounds = _greeted(told, columns=len(columns))
             form, own = _weighed(context, model, table, bounds=bounds)
             if isinstance(model, cards.Card):

@@ -143,7 +143,7 @@ def _at_agency(context: StageContext, mesh: link.Mesh, dataset: Path, meta: Data
     rows = padded(len(ids))
     if rows > MAX_ROWS:
         raise EngineRefused("PARTITION_TOO_LARGE", f"More than {MAX_ROWS} rows; divide the table.")
-    told = greeting.load(mesh.exchange({BANK: greeting.dump({"rows": rows})})[BANK])
+    told = greeting.tell(mesh, BANK, {"rows": rows})
     plan = _plan(context, rows=rows, slots=told.get("slots"))
     order = np.random.default_rng(secrets.randbits(128)).permutation(rows)[: len(ids)]
     records = {
@@ -173,7 +173,7 @@ def _at_bank(context: StageContext, mesh: link.Mesh, dataset: Path, meta: Datase
     values = np.stack([table.values[name] for name in names]) if names else np.zeros((0, len(persons)), np.int64)
     values, model = paired_models.standardised(values, np.ones_like(values, bool), model=_model(context))
     slots = max(MIN_SLOTS, magnitude(len(persons)))
-    told = greeting.load(mesh.exchange({AGENCY: greeting.dump({"slots": slots})})[AGENCY])
+    told = greeting.tell(mesh, AGENCY, {"slots": slots})
     plan = _plan(context, rows=told.get("rows"), slots=slots)
     path, key = entries.take_table(mesh, context.work_dir)
     opened = entries.outputs(mesh, persons, key, slots=plan.slots)

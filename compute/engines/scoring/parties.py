@@ -12,7 +12,6 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -159,7 +158,7 @@ def applicants(
         EngineRefused: COLUMN_UNKNOWN, VALUE_NOT_NUMERIC; see `loading`.
     """
     names = [*columns(context), *([label] if label else [])]
-    table = loading.load_table(dataset(context), meta, values=names, blocks=False, ids=True)
+    table = loading.load_table(context.own_dataset, meta, values=names, blocks=False, ids=True)
     hashes = hashed(table.ids or [], key)
     people, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     slot_of = np.random.default_rng(secrets.randbits(128)).permutation(world.slots)[: people.size]
@@ -205,7 +204,7 @@ def agency_input(
     Shapes: keys (rows,), columns (3 + w, rows).
     """
     names, size = columns(context), world.rows[context.rank - 1]
-    table = loading.load_table(dataset(context), meta, values=names, blocks=False, ids=True)
+    table = loading.load_table(context.own_dataset, meta, values=names, blocks=False, ids=True)
     ids = table.ids or []
     consent = _consents(context, meta, ids)
     keys, found = drawn(size), np.zeros((circuits.BITS + len(names), size), np.int64)
@@ -225,7 +224,7 @@ def agency_input(
 def usable(context: StageContext, meta: DatasetMeta) -> tuple[Int64, Int64]:
     """Values of this party's columns, and which rows may be used for them. Shapes: (w, rows), (w, rows)."""
     names = columns(context)
-    table = loading.load_table(dataset(context), meta, values=names, blocks=False, ids=True)
+    table = loading.load_table(context.own_dataset, meta, values=names, blocks=False, ids=True)
     values = np.stack([table.values[name] for name in names])
     if context.rank == REQUESTER:
         return values, np.ones_like(values)
@@ -237,7 +236,7 @@ def usable(context: StageContext, meta: DatasetMeta) -> tuple[Int64, Int64]:
 def _consents(context: StageContext, meta: DatasetMeta, ids: Sequence[str]) -> dict[str, Int64]:
     wanted = f"{organizations(context)[REQUESTER]} {context.request['purpose']}"
     found = consents.of_rows(
-        dataset(context), meta, columns(context), ids=ids, wanted=wanted, kept=kept.directory(context)
+        context.own_dataset, meta, columns(context), ids=ids, wanted=wanted, kept=kept.directory(context)
     )
     return {scope: np.array(rows, np.int64) for scope, rows in found.items()}
 
@@ -275,10 +274,3 @@ def run_joins(
         names.append(f"found{number}")
         context.progress("compute", 40 + 30 * (number + 1) // len(world.rows))
     return names
-
-
-def dataset(context: StageContext) -> Path:
-    """This party's dataset; EngineRefused JOB_DIFFERS without one."""
-    if context.dataset is None:
-        raise greeting.differs("A party with columns needs its dataset.")
-    return context.dataset

@@ -152,7 +152,7 @@ class ModelTraining(Engine):
         from compute.engines import loading
         from compute.engines.scoring import parties
 
-        meta = loading.load_meta(parties.dataset(context))
+        meta = loading.load_meta(context.own_dataset)
         self.check(context.parameters, {REQUESTER: meta}, min_group=context.k)
         greeting.check_jobs(context, mesh)
         key = greeting.job_key(context, mesh, ranks=[REQUESTER, *parties.agencies(context)])

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from exchange.runner.world import member
+from tests.functional.acceptance.bank import Bank
 from tests.functional.acceptance.persons import Person
-from tests.functional.acceptance.test_b_credit_scoring import Bank
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 

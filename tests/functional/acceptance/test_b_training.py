@@ -7,8 +7,6 @@ for every run, changes nothing but roundings. The same on real tables: `make ben
 
 import base64
 import json
-import math
-import random
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,35 +17,15 @@ import pytest
 
 from compute.engines import reference_models
 from compute.protocol import operations
-from exchange.runner import people
+from tests.functional.acceptance.borrowers import FEATURES, TRAINED, agency_product, bank_tables, borrowers
 from tests.functional.acceptance.wire import Heard, in_the_clear
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 
-FOREVER, PURPOSE = 99991231, "credit_risk_statistics"
-AGENCIES = ("fund-a", "civil", "social")
-FEATURES = {"fund-a": ["monthly", "months"], "civil": ["married_years"], "social": ["gaps", "paid"]}
-MONTHLY = {"type": "decimal", "scale": 2, "min": "0", "max": "20000.00"}
-BOUNDS = {"months": 480, "married_years": 80, "gaps": 24, "paid": 480}
-COMPARED = {"level": "plaintext_after_compare"}
-TRAINED, TESTED, EPOCHS = 256, 128, 30
+AGENCIES = tuple(FEATURES)
+EPOCHS = 30
 OFFSET, FACTOR = 575, 72
 BINARY_PLACES = 18
-
-
-def _world() -> list[dict[str, Any]]:
-    """384 persons with all features, and who defaulted: a logistic of gaps, months, income and what is asked for."""
-    rng = random.Random(11)
-    found = []
-    for one in people.city((("990103", "南浦区", 1.0),), count=TRAINED + TESTED, seed=11):
-        row: dict[str, Any] = {name: rng.randrange(most) for name, most in BOUNDS.items()}
-        row |= {"person_id": one.person_id, "amount": rng.randrange(100_000, 1_000_000)}
-        row["monthly"] = f"{rng.randrange(100, 20_000)}.{rng.randrange(100):02d}"
-        odds = 0.16 * (row["gaps"] - 15) - 0.006 * (row["months"] - 200) - 0.00015 * (float(row["monthly"]) - 9_000)
-        odds += 1.5e-6 * (row["amount"] - 500_000) - 0.02 * (row["married_years"] - 40)
-        row["label"] = int(rng.random() < 1 / (1 + math.exp(-odds)))
-        found.append(row)
-    return found
 
 
 @dataclass
@@ -64,25 +42,10 @@ class Bank:
 @pytest.fixture(scope="module")
 def bank(market, wire) -> Bank:
     """Tables and products of three agencies, a contract to train and one to score, and a run of each."""
-    world, urn = _world(), {code: market.story.organizations[code]["urn"] for code in ("bank", *AGENCIES)}
-    recipient = f"{urn['bank']} {PURPOSE}"
-    products = {}
-    for code in AGENCIES:
-        columns = {"person_id": {"type": "text"}, **{name: _declared(name) for name in FEATURES[code]}}
-        columns |= {
-            "consent_until": {"type": "integer", "min": 0, "max": FOREVER, **COMPARED},
-            "consent_for": {"type": "category", "values": [recipient, "nobody"], **COMPARED},
-        }
-        given = {"consent_until": str(FOREVER), "consent_for": recipient}
-        rows = [{name: str(row.get(name, "")) for name in columns} | given for row in world]
-        market.table(code, "model_features", columns, random.Random(code).sample(rows, len(rows)))
-        wanted = ["model_training", "credit_scoring"]
-        products[code] = market.product(code, "model_features", name="建模特征", operations=wanted)
-    amount = {"type": "integer", "min": 0, "max": 1_000_000}
-    label = {"type": "integer", "min": 0, "max": 1}
-    own = {"person_id": {"type": "text"}, "amount": amount, "label": label}
-    for name, rows in (("defaults", world[:TRAINED]), ("applications", world[TRAINED:])):
-        market.table("bank", name, own, [{column: str(row[column]) for column in own} for row in rows])
+    urn = {code: market.story.organizations[code]["urn"] for code in ("bank", *AGENCIES)}
+    wanted = ["model_training", "credit_scoring"]
+    products = {code: agency_product(market, code, "model_features", operations=wanted) for code in AGENCIES}
+    bank_tables(market, "defaults", "applications")
     columns = {code: [*FEATURES[code], "consent_until", "consent_for"] for code in AGENCIES}
     asked = {
         "features": [{"provider": urn[code], "columns": FEATURES[code]} for code in AGENCIES],
@@ -119,16 +82,12 @@ def bank(market, wire) -> Bank:
     return Bank(model, training, scoring, [row["score"] for row in rows], heard)
 
 
-def _declared(name: str) -> dict[str, Any]:
-    return {**(MONTHLY if name == "monthly" else {"type": "integer", "min": 0, "max": BOUNDS[name]}), **COMPARED}
-
-
 def _in_the_clear(epochs: int) -> tuple[list[float], list[float], list[int]]:
     """The same descent over everybody's rows at one place: its weights, and probabilities and labels of the test rows.
 
     As the owners do: agencies standardise by all their rows, the bank by those that it hands in.
     """
-    world = _world()
+    world = borrowers()
     columns = []
     for name in [*(name for code in AGENCIES for name in FEATURES[code]), "amount"]:
         values = np.array([float(row[name]) for row in world])
@@ -186,12 +145,12 @@ def test_b11_the_captured_scoring_shows_no_feature_and_no_person(bank):
     assert len(bank.heard.sealed) > len(bank.heard.opened) > 1_000_000
     assert b'"job"' in bank.heard.opened, "the second tap does take TLS off"
     assert b'"job"' not in bank.heard.sealed
-    assert bank.heard.holds(form for row in _world() for form in _forms(row)) == set()
+    assert bank.heard.holds(form for row in borrowers() for form in _forms(row)) == set()
 
 
 def test_b11_the_same_search_finds_every_feature_where_rows_are_sent_as_they_are():
     """The sister: the agencies' rows as text, and as the numbers that a circuit takes before they are shared."""
-    rows = _world()[:50]
+    rows = borrowers()[:50]
     text = "\n".join(f"{row['person_id']},{row['monthly']},{row['amount']}" for row in rows).encode()
     numbers = b"".join(struct.pack("<q", round(float(row["monthly"]) * 100)) for row in rows)
 

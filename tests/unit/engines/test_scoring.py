@@ -151,7 +151,7 @@ def civil(path: Path, **changed: Any) -> Path:
 
 def allowed(found: StageContext) -> list[list[int]]:
     """Consent and spouse's consent of the three rows, and the spouse's income as it enters."""
-    meta = loading.load_meta(parties.dataset(found))
+    meta = loading.load_meta(found.own_dataset)
     space = parties.World(64, (64, 64, 64), circuits.Layout((2, 2, 2), ((False,) * 2,) * 3, 1, 3, 0), ())
     _, columns = parties.agency_input(found, meta, b"k" * 32, space, model=None)
     return [columns[place, :3].tolist() for place in (0, 1, circuits.BITS + 1)]
@@ -229,7 +229,7 @@ FIRST, SECOND = "01JD0000000000000000000001", "01JD0000000000000000000002"
 
 def marks(found: StageContext) -> list[int]:
     """The dispute bit of the three rows as it enters."""
-    meta = loading.load_meta(parties.dataset(found))
+    meta = loading.load_meta(found.own_dataset)
     space = parties.World(64, (64, 64, 64), circuits.Layout((2, 2, 2), ((False,) * 2,) * 3, 1, 3, 0), ())
     _, columns = parties.agency_input(found, meta, b"k" * 32, space, model=None)
     return columns[2, :3].tolist()
