@@ -185,7 +185,7 @@ def statement(*, batch: str, request: Mapping[str, Any], terms: Mapping[str, Any
         "title_zh": operation.title_zh,
         "title_en": operation.title_en,
         "purpose": {name: terms["purpose"][name] for name in ("code", "scenario_zh", "scenario_en", "legal_basis")},
-        "buyer": _named(asker, parameters.get("own", [])),
+        "buyer": _named(asker, [*parameters.get("own", []), *([parameters["label"]] if "label" in parameters else [])]),
         "providers": [
             _named(party(terms, item["provider"]) or {}, operation.columns(parameters, item["provider"]))
             for item in operation.objects(terms, parameters)

@@ -69,7 +69,11 @@ class PairedTraining(ModelTraining):
                 "The magnitude of the number of labelled rows and the training's parameters; that fewer than 100 are "
                 "in both, where it is so. No label, not who or how many are in both, no moment, gradient or weight.",
             ),
-            Learned("exchange", "只见到密封的模型名称与其大小。", "Only the model's name, sealed, and its size."),
+            Learned(
+                "exchange",
+                "只见到密封的模型名称、密封的告知与其大小，由此知道样本数的数量级。",
+                "Only the model's name, sealed, and sealed notices, whose number tells the magnitude of the samples.",
+            ),
         ),
         cost_zh="与机构行数成正比：每千行、每密文约1.3秒处理器时间（10列为4个密文）；每步约0.5秒（24列）。",
         cost_en="As the agency's rows: 1.3 s of processor time for a thousand rows and each ciphertext of a row (four "

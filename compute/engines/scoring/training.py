@@ -91,7 +91,11 @@ class ModelTraining(Engine):
                 "The magnitude of the number of labelled rows and of the other agencies' rows, declared bounds and the "
                 "training's parameters; no label, match, value of another, gradient or weight.",
             ),
-            Learned("exchange", "只见到密封的份额与其大小。", "Only sealed shares and their size."),
+            Learned(
+                "exchange",
+                "只见到密封的份额、密封的告知与其大小，由此知道样本数的数量级。",
+                "Only sealed shares and sealed notices, whose number tells the magnitude of the number of samples.",
+            ),
         ),
         cost_zh="隐匿连接之外，每步的开销与批量成正比；两核机器（四方共用且繁忙）上，三万人、23列、5轮约两分一刻钟。",
         cost_en="Beside the hidden join, every step costs as its batch; 30,000 persons, 23 columns and five epochs "

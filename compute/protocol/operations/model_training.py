@@ -89,4 +89,5 @@ OPERATION = Operation(
     objects=objects,
     providers=(3, 3),
     has_requester=True,
+    notifies=True,
 )

@@ -17,6 +17,7 @@ _OWN = {
     "person_id": {"type": "text"},
     "amount": {"type": "integer", "min": 0, "max": 1_000_000},
     "label": {"type": "integer", "min": 0, "max": 1},
+    "notice_key": {"type": "text"},
 }
 
 
@@ -50,11 +51,13 @@ def agency_product(market: Any, code: str, dataset: str, *, operations: Sequence
     return found
 
 
-def bank_tables(market: Any, trained: str, tested: str) -> None:
-    """The bank's own two tables: whom it trains on, with labels, and whom it scores."""
+def bank_tables(market: Any, trained: str, tested: str, *, card: str = "") -> None:
+    """The bank's own two tables: whom it trains on, with labels, and whom it scores; the first person's public key."""
     world = borrowers()
     for name, rows in ((trained, world[:TRAINED]), (tested, world[TRAINED:])):
-        market.table("bank", name, _OWN, [{column: str(row[column]) for column in _OWN} for row in rows])
+        given = [{column: str(row.get(column, "")) for column in _OWN} for row in rows]
+        given[0]["notice_key"] = card
+        market.table("bank", name, _OWN, given)
 
 
 def _declared(name: str) -> dict[str, Any]:

@@ -69,12 +69,13 @@ def test_b2_to_b8_scores_of_one_agency_with_consent_and_none_without(market, hol
     assert canary_hits(secret, run_directory=directory, members=directory / "members") == [], "B5"
 
 
-def test_b1_a_model_is_trained_with_one_agency_and_used_by_its_name(market):
+def test_b1_a_model_is_trained_with_one_agency_and_used_by_its_name(market, tmp_path):
     """Ranks the test rows as the logistic regression of the same columns in the clear; nobody has its weights."""
     urn = market.story.organizations[AGENCY]["urn"]
     wanted = ["two_party_training", "two_party_scoring"]
     products = {AGENCY: agency_product(market, AGENCY, "pair_features", operations=wanted)}
-    bank_tables(market, "pair_defaults", "pair_applications")
+    trained_on = Person(tmp_path, market.story.stack.url)
+    bank_tables(market, "pair_defaults", "pair_applications", card=trained_on.public_key)
     columns = {AGENCY: [*COLUMNS, "consent_until", "consent_for"]}
     asked: dict[str, Any] = {"features": [{"provider": urn, "columns": COLUMNS}], "own": ["amount"]}
 
@@ -106,6 +107,10 @@ def test_b1_a_model_is_trained_with_one_agency_and_used_by_its_name(market):
         checks = market.receipt(one)
         assert checks
         assert "FAIL" not in checks.values()
+    found = {one["operation"]: one for one in trained_on.runs()}
+    assert set(found) == {"two_party_training", "two_party_scoring"}, "B5: one of the two tables' keys each"
+    assert found["two_party_training"]["buyer"]["columns"] == ["amount", "label"]
+    assert found["two_party_training"]["computation"] == training.request["id"]
     kept = [_pieces(market, code, model["model_version"]) for code in ("bank", AGENCY)]
     assert all(kept)
     assert kept[0] != kept[1]

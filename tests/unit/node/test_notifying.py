@@ -134,7 +134,7 @@ def test_an_agency_and_other_operations_tell_nobody(bank: Bank) -> None:
     bank.run.admitted.party = bank.job["parties"][1]
     assert bank.notify() is None
     bank.run.admitted.party = bank.job["parties"][0]
-    bank.run.admitted.job = {**bank.job, "operation": "model_training"}
+    bank.run.admitted.job = {**bank.job, "operation": "consistency_check"}
     assert bank.notify() is None
     assert bank.told == []
 

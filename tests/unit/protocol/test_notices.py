@@ -23,10 +23,12 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return factory.signed_statement(world, contract, factory.scoring_request(world, contract))
 
 
-def test_whoever_is_scored_is_notified() -> None:
+def test_whoever_is_scored_or_trained_on_is_notified() -> None:
     assert {code for code, one in operations.OPERATIONS.items() if one.notifies} == {
         "credit_scoring",
+        "model_training",
         "two_party_scoring",
+        "two_party_training",
     }
 
 
@@ -51,6 +53,20 @@ def test_the_statement_says_who_when_why_from_whom_and_by_which_model(signed: di
     assert signed["model_version"] == "2026-11"
     assert [item["columns"] for item in signed["providers"]] == [["months", "consent_until", "consent_for"]] * 3
     assert "person_id" not in str(signed)
+
+
+def test_the_statement_of_a_training_names_the_label_and_no_model(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    contract = factory.scoring_contract(world)
+    request = factory.scoring_request(world, contract)
+    given = {name: request["parameters"][name] for name in ("input", "features", "own")}
+    training = {**request, "operation": "model_training", "parameters": {**given, "label": "defaulted"}}
+
+    signed = factory.signed_statement(world, contract, training)
+
+    assert signed["operation"] == "model_training"
+    assert signed["buyer"]["columns"] == [*given["own"], "defaulted"]
+    assert signed["model_version"] == ""
 
 
 @pytest.mark.parametrize(("rows", "records"), [(1, 64), (64, 64), (65, 128), (1000, 1024)])
