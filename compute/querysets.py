@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from django.db import models
 
 from compute.protocol import notices
-from compute.states import ComputationState, ConsentState, TaskState
+from compute.states import OPEN_TASKS, RUNNING, ComputationState, ConsentState, TaskState
+from exchange.kernel import identifiers
 
 if TYPE_CHECKING:
     from compute import models as tables
@@ -38,6 +39,12 @@ class ComputationQuerySet(models.QuerySet["tables.Computation"]):
         unreceipted = models.Q(state=ComputationState.RELEASED.value, result__receipt__isnull=True)
         ready = models.Q(state__in=[state.value for state in (*waiting, ComputationState.SEALED)])
         return self.filter(ready | unreceipted).order_by("created", "pk")
+
+    def at_nodes_of(self, organizations: Collection[str]) -> "ComputationQuerySet":
+        """Dispatched or running ones with an open task at a node of one of these organisations, by URN."""
+        refs = [identifiers.parse_urn(urn, kind="org") for urn in organizations]
+        still = [state.value for state in OPEN_TASKS]
+        return self.in_states(RUNNING).filter(tasks__organization__ref__in=refs, tasks__state__in=still).distinct()
 
     def overdue(self, now: datetime) -> "ComputationQuerySet":
         return self.filter(deadline__lte=now)

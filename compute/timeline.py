@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from compute import deadlines
 from compute.models import Computation, NodeTask
 from exchange.kernel import identifiers
 from exchange.members.models import Organization
@@ -119,6 +120,11 @@ def steps(computation: Computation) -> list[Step]:
             )
         )
     return found
+
+
+def estimated_seconds(computation: Computation) -> int | None:
+    """How long the run will take by the nodes' own estimates; None before they say, or where none says it."""
+    return deadlines.estimated_seconds(consent.document for consent in computation.consents.all() if consent.document)
 
 
 def learned(computation: Computation) -> list[dict[str, str]]:

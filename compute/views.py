@@ -8,11 +8,11 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import get_language
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from compute import endings, timeline
+from compute import deadlines, endings, timeline
 from compute.access import access_computation, visible_computations
 from compute.actions import computations, results, reviews
 from compute.forms import ReviewForm, request_form
@@ -120,7 +120,8 @@ def _context(
     `steps` (timeline.Step in log order), `learned` (what each party learns: role, zh, en), `policy` (rule, controls,
     zh, en …), `plan` (engine, technique, zh, en), `request_document`,
     `other_parameters` (name, words, value), `path` (states from requested to released, for a
-    stepper), `is_final`, `end_sentence` (why there is no result), `receipt_ready`, `receipt_number`, `can_review`,
+    stepper), `is_final`, `expected` (how long it takes, in words), `waits_for_node` (a party is at work on a long run),
+    `end_sentence` (why there is no result), `receipt_ready`, `receipt_number`, `can_review`,
     `can_withdraw`, `can_open` (the buyer of a released result: show `hengshu result open REF`), `review_form`.
     """
     by = request.membership
@@ -142,6 +143,8 @@ def _context(
             if step is not ComputationState.REVIEWING or computation.needs_review or state is step
         ],
         "is_final": COMPUTATION.is_final(state),
+        "expected": "" if COMPUTATION.is_final(state) else _expected(computation),
+        "waits_for_node": state is ComputationState.AUTHORIZED and deadlines.waits_for_node(computation),
         "end_sentence": _end_sentence(computation),
         "receipt_ready": results.has_receipt(computation),
         "receipt_number": results.receipt_number(computation),
@@ -171,6 +174,17 @@ def _other_parameters(computation: Computation) -> list[tuple[str, str, str]]:
         for name, value in computation.request["parameters"].items()
         if name not in {"group_by", "values", "filters", "min_group"}
     ]
+
+
+def _expected(computation: Computation) -> str:
+    """How long the run takes by the nodes' own estimate, in words; empty where none says it."""
+    seconds = timeline.estimated_seconds(computation)
+    if seconds is None:
+        return ""
+    if seconds < 120:
+        return ngettext("%(number)d second", "%(number)d seconds", seconds) % {"number": seconds}
+    minutes = round(seconds / 60)
+    return ngettext("%(number)d minute", "%(number)d minutes", minutes) % {"number": minutes}
 
 
 def _end_sentence(computation: Computation) -> str:

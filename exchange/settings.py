@@ -51,6 +51,7 @@ EXCHANGE_NAME_EN = env.str("EXCHANGE_NAME_EN", default="Hengshu Data Exchange")
 EXCHANGE_FEE_BASIS_POINTS = env.int("EXCHANGE_FEE_BASIS_POINTS", default=300)
 TASK_LEASE_SECONDS = env.int("TASK_LEASE_SECONDS", default=30)
 COMPUTATION_DEADLINE_SECONDS = env.int("COMPUTATION_DEADLINE_SECONDS", default=180)
+COMPUTATION_LONGEST_SECONDS = env.int("COMPUTATION_LONGEST_SECONDS", default=21_600)
 NOTICE_RETENTION_DAYS = env.int("NOTICE_RETENTION_DAYS", default=1095)  # three years: PIPL art. 56
 EMAIL_URL = env.email_url("EMAIL_URL", default="consolemail://")
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=PUBLIC_URL.startswith("https://"))

@@ -2,10 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db import transaction
 
-from compute import planner, schedule
+from compute import deadlines, planner, schedule
 from compute.actions import decisions, moves
 from compute.models import Authorization, Computation
 from compute.protocol import documents, shapes
@@ -17,9 +16,6 @@ from ledger import actions as ledger
 from ledger.actions import chain_looks
 from ledger.kinds import EntryKind
 from ledger.proofs import statements
-
-# Between the last sign of a party's life and the moment the exchange gives up: parts are sent in this time.
-DELIVERY_SECONDS = 30
 
 
 @transaction.atomic
@@ -61,7 +57,7 @@ def authorize(*, computation: Computation, now: datetime) -> Authorization | Non
             terms=locked.contract.terms,
             not_before=now - timedelta(seconds=1),
             expires=expires,
-            deadline_seconds=max(DELIVERY_SECONDS, settings.COMPUTATION_DEADLINE_SECONDS - DELIVERY_SECONDS),
+            deadline_seconds=deadlines.run_seconds([consent.document for consent in consents if consent.document]),
         ),
         key=keys.document,
         created=shapes.write_time(now),

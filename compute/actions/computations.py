@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from compute import planner, policies, schedule
+from compute import deadlines, planner, policies, schedule
 from compute.actions import decisions, moves
 from compute.errors import (
     ComputationExists,
@@ -101,10 +100,8 @@ def submit(*, document: Mapping[str, Any], by: Membership, now: datetime | None 
             raise
         return first
     # The reservation outlives the request by as long as a run may take, so that it never lapses under a run.
-    slack = timedelta(seconds=2 * settings.COMPUTATION_DEADLINE_SECONDS)
-    meters.reserve(
-        contract=contract, subject=computation.urn, units=computation.units, expires_at=expires + slack, now=now
-    )
+    held_until = deadlines.held_until(expires)
+    meters.reserve(contract=contract, subject=computation.urn, units=computation.units, expires_at=held_until, now=now)
     Consent.objects.bulk_create(
         Consent(computation=computation, organization=organization) for organization in _parties(plan)
     )

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
+from compute import deadlines
 from compute.actions import moves
 from compute.actions.results import RELEASE_WITHIN
 from compute.models import Computation, NodeTask, SeenMessage
@@ -29,15 +30,15 @@ REPLAY_WINDOW = timedelta(minutes=15)  # nonces are kept three times as long as 
 def dispatch(*, computation: Computation, now: datetime) -> list[NodeTask]:
     """Give every party of the job its task, once the authorization is under a signed checkpoint.
 
-    A costly run also waits until the chain's total includes it; where the chain refuses that, the run ends
-    with the refusal's code, and nothing is charged.
+    It waits while a party's node is at work on a long run. A costly run also waits until the chain's total includes
+    it; where the chain refuses that, the run ends with the refusal's code, and nothing is charged.
 
     Idempotent: one task for each (computation, party), by constraint; asking again returns them.
     """
     locked = moves.lock(computation.pk)
     if locked.state != ComputationState.AUTHORIZED:
         return list(locked.tasks.all())
-    if not ledger.is_sealed(locked.authorization.entry):
+    if not ledger.is_sealed(locked.authorization.entry) or deadlines.waits_for_node(locked):
         return []
     try:
         if not _is_counted(locked, now=now):

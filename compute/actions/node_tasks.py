@@ -16,9 +16,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from compute import agreements, schedule
+from compute import agreements, deadlines, schedule
 from compute.actions import leases, moves, notices, reports
-from compute.actions.authorizations import DELIVERY_SECONDS
 from compute.errors import (
     LeaseLost,
     OfferInvalid,
@@ -116,7 +115,7 @@ def offer(
     moves.move_task(found, TaskState.READY, now=now, offer=dict(document), lease_until=leases.until(now), stage="link")
     waiting = computation.tasks.in_states({TaskState.PENDING, TaskState.CLAIMED}).exists()
     if computation.state == ComputationState.DISPATCHED and not waiting:
-        seconds = computation.authorization.job["deadline_seconds"] + DELIVERY_SECONDS
+        seconds = computation.authorization.job["deadline_seconds"] + deadlines.DELIVERY_SECONDS
         moves.move(computation, ComputationState.EXECUTING, now=now, deadline=now + timedelta(seconds=seconds))
 
 

@@ -62,6 +62,9 @@ class ComputationDetailSerializer(ComputationSerializer):
     timeline = serializers.SerializerMethodField()
     learned = serializers.SerializerMethodField()
     receipt_number = serializers.SerializerMethodField()
+    estimated_seconds = serializers.SerializerMethodField(
+        help_text="How long the run will take by the nodes' own estimates; null where none of them says it."
+    )
     end = serializers.SerializerMethodField(help_text="Why there is no result: code, stage, party, fault, zh, en.")
 
     class Meta(ComputationSerializer.Meta):
@@ -76,6 +79,7 @@ class ComputationDetailSerializer(ComputationSerializer):
             "timeline",
             "learned",
             "receipt_number",
+            "estimated_seconds",
             "end",
         )  # type: ignore[assignment]
         read_only_fields = fields  # type: ignore[assignment]
@@ -92,6 +96,9 @@ class ComputationDetailSerializer(ComputationSerializer):
     def get_end(self, computation: Computation) -> dict[str, str] | None:
         ending = endings.of(computation)
         return None if ending is None else asdict(ending)
+
+    def get_estimated_seconds(self, computation: Computation) -> int | None:
+        return timeline.estimated_seconds(computation)
 
     def get_receipt_number(self, computation: Computation) -> str:
         found = Result.objects.filter(computation=computation).values_list("number", flat=True).first()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from compute.node import admission, reviews, verdicts
+from compute.node import admission, preflight, reviews, verdicts
 from compute.node.config import Config
 from compute.node.errors import ConsentNotPossible, ContractNotAccepted
 from compute.node.store import Store
@@ -288,9 +288,20 @@ def _decide(
         issued=now,
         expires=expires,
         reason=reason,
+        seconds=_estimate(request, config=config, store=store) if decision == "granted" else None,
     )
     signed = statements.sign(document, key=keys.document, created=shapes.write_time(now))
     return store.add_consent(signed, per_day=per_day)
+
+
+def _estimate(request: Mapping[str, Any], *, config: Config, store: Store) -> int | None:
+    """How long the run will take, judged by this node's own table; the exchange derives the run's deadline from it."""
+    accepted = _accepted(store, request["contract"])
+    listed = operations.parties(accepted, operation=request["operation"], parameters=request["parameters"])
+    own = next(party for party in listed if party["organization"] == config.organization)
+    if own["role"] == "compute":
+        return None
+    return preflight.seconds(request, store.dataset(own["dataset"], own["dataset_commitment"]), parties=len(listed))
 
 
 def _accepted(store: Store, contract: str) -> Document:

@@ -11,6 +11,7 @@ pre-flight gives it back and charges nothing.
 """
 
 import hashlib
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from compute.engines import metadata, registry
 from compute.engines.base import Engine
 from compute.engines.errors import EngineRefused
 from compute.node import machine
+from compute.protocol import operations
 from compute.protocol.codes import Refused
+from compute.protocol.layouts import MAX_RUN_SECONDS
 
 STAGE = "preflight"
 MAX_SKEW_SECONDS = 60
@@ -177,6 +180,18 @@ def check_memory(engine: Engine, parameters: Mapping[str, Any], *, rows: Sequenc
     limit = machine.available_mb() if memory_mb is None else memory_mb
     if limit is not None and engine.estimate(parameters, rows=list(rows)).memory_mb > limit:
         raise Refused("ENGINE_FAILED")
+
+
+def seconds(request: Mapping[str, Any], dataset: Mapping[str, Any] | None, *, parties: int) -> int | None:
+    """The engine's own estimate of a run, in whole seconds, as if every party had as many rows as this one.
+
+    None without a dataset, and for a noised answer, around which nothing of a table's size is told.
+    """
+    if dataset is None or "privacy" in request["parameters"]:
+        return None
+    rows = [metadata.from_schema(dataset).magnitude] * parties
+    engine = registry.get(operations.get(request["operation"]).engine)
+    return min(MAX_RUN_SECONDS, math.ceil(engine.estimate(request["parameters"], rows=rows).seconds))
 
 
 def check_disk(work: Path, *, rows: int) -> None:

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ def _work(run: Run) -> str:
     run.work_dir.mkdir(mode=0o700, parents=True)
     run.stage = "link"
     until = shapes.parse_time(case.job["expires"])
-    certificate, private_key, pem = links.make_certificate(run.work_dir, now=node.clock(), until=until)
+    lasts = until + timedelta(seconds=case.job["deadline_seconds"])  # what begins in time may end after it
+    certificate, private_key, pem = links.make_certificate(run.work_dir, now=node.clock(), until=lasts)
     offer = documents.link_offer(
         job=case.job,
         organization=node.config.organization,

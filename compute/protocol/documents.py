@@ -120,9 +120,15 @@ def consent(
     issued: datetime,
     expires: datetime,
     reason: str = "",
+    seconds: int | None = None,
 ) -> Document:
-    """A provider's or compute party's decision on one request."""
-    document = {
+    """A provider's or compute party's decision on one request.
+
+    Args:
+        seconds: how long the run will take by the party's own estimate, on a machine with nothing else to do; None
+            where it has no table, or says nothing of its size.
+    """
+    document: Document = {
         "type": CONSENT,
         "id": consent_id,
         "computation": request["id"],
@@ -136,6 +142,8 @@ def consent(
         "issued": shapes.write_time(issued),
         "expires": shapes.write_time(expires),
     }
+    if seconds is not None:
+        document["seconds"] = seconds
     check_consent(document)
     return document
 

@@ -20,6 +20,7 @@ RECEIPT_BUNDLE = "hengshu/receipt-bundle/v1"
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 MAX_BUNDLE_BYTES = 4 * 1024 * 1024
+MAX_RUN_SECONDS = 86_400
 MAX_UNITS = 1_000_000  # of a meter, in one run
 MAX_PART_BYTES = 4 * 1024 * 1024  # one sealed part; a contract's output.max_bytes is lower
 TRANSPORT = "mutual TLS 1.3, one-job pinned certificates"
@@ -129,7 +130,7 @@ SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
         "min_group": shapes.integer(operations.MINIMUM_GROUP, 1_000_000),
         "not_before": shapes.time,
         "expires": shapes.time,
-        "deadline_seconds": shapes.integer(1, 86_400),
+        "deadline_seconds": shapes.integer(1, MAX_RUN_SECONDS),
     },
     AUTHORIZATION: {
         "computation": _COMPUTATION,
@@ -240,6 +241,7 @@ SHAPES: Mapping[str, Mapping[str, shapes.Shape]] = {
 
 # Members that a document of a kind may have besides; older documents have none of them.
 OPTIONAL: Mapping[str, Mapping[str, shapes.Shape]] = {
+    CONSENT: {"seconds": shapes.integer(1, MAX_RUN_SECONDS)},
     LINK_OFFER: {"relay": _HOST_PORT},
     EXECUTION_REPORT: {"program": HEX64, "notices": _NOTICES},
 }

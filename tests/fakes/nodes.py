@@ -52,6 +52,7 @@ class FakeNode:
     bundle: dict[str, Any] = field(default_factory=dict)
     sequence: int = 0
     last_report: str | None = None
+    expects: int | None = None  # seconds, as its consents say
 
     # --- the envelope ---------------------------------------------------------------------------------
 
@@ -99,6 +100,7 @@ class FakeNode:
                 decision=decision,
                 issued=now,
                 expires=now + timedelta(hours=1),
+                seconds=self.expects,
             )
         )
 

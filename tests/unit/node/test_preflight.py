@@ -116,6 +116,24 @@ def test_what_a_peer_says_must_fit(changes: dict[str, Any], code: str) -> None:
     assert found == code
 
 
+def test_how_long_a_run_takes_follows_from_declared_rows_alone(admitted: admission.Case) -> None:
+    """The estimate goes into the consent, and from there into the run's deadline."""
+
+    def expected(rows: int) -> int | None:
+        return preflight.seconds(admitted.request, described(admitted, rows=rows), parties=2)
+
+    assert expected(100) == expected(128)
+    assert (expected(10**8) or 0) > (expected(10**6) or 0) >= 1
+    assert expected(10**15) == 86_400, "as much as a job may have"
+    assert preflight.seconds(admitted.request, None, parties=2) is None
+
+
+def test_of_a_noised_answer_nothing_is_told_that_depends_on_the_size(admitted: admission.Case) -> None:
+    parameters = {**admitted.request["parameters"], "privacy": {"mechanism": "discrete_laplace", "epsilon": "0.1"}}
+
+    assert preflight.seconds({**admitted.request, "parameters": parameters}, admitted.dataset, parties=2) is None
+
+
 @pytest.mark.parametrize(
     "value",
     [None, [], {}, {"job": 1}, {**greeting(0).describe(), "columns": 3}, {**greeting(0).describe(), "rows": -1}],
