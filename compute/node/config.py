@@ -141,6 +141,17 @@ def _privacy(value: Any, path: str) -> None:
         raise shapes.refuse(path, 'needs decimals in quotes, such as epsilon = "1" and per_answer = "0.1"') from None
 
 
+_OPTIONAL = {
+    "chain": _CHAIN,
+    "witness": _WITNESS,
+    "relay": _HOST_PORT,
+    "engine_memory_mb": _MEMORY_MB,
+    "engine_bucket_rows": _bucket_rows,
+    "privacy": _privacy,
+    "reviewers": _REVIEWERS,
+}
+
+
 def _limits(value: Mapping[str, Any]) -> Limits:
     default = Limits()
     return Limits(
@@ -253,18 +264,8 @@ def add_table(home: Path, name: str, table: Mapping[str, Any]) -> Config:
 
 
 def _check(settings: Mapping[str, Any]) -> None:
-    optional = {
-        "chain": _CHAIN,
-        "witness": _WITNESS,
-        "relay": _HOST_PORT,
-        "engine_memory_mb": _MEMORY_MB,
-        "engine_bucket_rows": _bucket_rows,
-        "privacy": _privacy,
-        "reviewers": _REVIEWERS,
-    }
-    shape = _SHAPE | {name: found for name, found in optional.items() if name in settings}
     try:
-        shapes.members(shape)(dict(settings), "")
+        shapes.members(_SHAPE, optional=_OPTIONAL)(dict(settings), "")
         reviewers = list(settings.get("reviewers", {}).values())
         if len(set(reviewers)) != len(reviewers):
             raise shapes.refuse("reviewers", "must name different keys: two persons, two keys")

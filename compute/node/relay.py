@@ -39,7 +39,7 @@ class Limits:
     hello_seconds: float = 5.0
     parked_seconds: float = 120.0
     dial_seconds: float = 10.0
-    idle_seconds: float = 120.0
+    idle_seconds: float = 1_800.0  # an engine may read and sort for long before its next word
 
 
 @dataclass(eq=False, slots=True)
@@ -152,11 +152,11 @@ class Relay:
             other.joined.set()
 
 
-def run(host: str, port: int) -> None:
+def run(host: str, port: int, limits: Limits | None = None) -> None:
     """Serve until interrupted."""
 
     async def serve() -> None:
-        async with Relay().serving(host, port) as found:
+        async with Relay(limits).serving(host, port) as found:
             log.warning("relaying at %s:%s", host, found)
             await asyncio.Event().wait()
 
