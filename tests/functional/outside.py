@@ -4,7 +4,6 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
@@ -12,6 +11,7 @@ import psycopg
 from exchange.runner.story import Deal, Story
 from exchange.runner.supervisor import Process
 from exchange.runner.world import member
+from tests.factories.processes import command_line, descendants, is_alive
 
 T = TypeVar("T")
 ENDS = ("released", "failed", "rejected", "withheld", "withdrawn", "expired")
@@ -163,38 +163,6 @@ def until(look: Callable[[], T], good: Callable[[T], bool], *, seconds: float = 
         assert time.monotonic() < deadline, f"still {found!r} after {seconds} s"
         time.sleep(every)
     return found
-
-
-def descendants(pid: int) -> list[int]:
-    """Children, their children, and so on."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        children.setdefault(int(fields[1]), []).append(int(path.parent.name))
-    found, waiting = [], [pid]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process runs; a dead one that nobody has waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def _is_ready(process: Process) -> bool:

@@ -29,7 +29,8 @@ from exchange.runner.parties import StepFailed
 from exchange.runner.story import Deal
 from exchange.runner.world import member
 from ledger.proofs import grants, typed_data
-from tests.functional.outside import ENDS, Outside, command_line, descendants, is_alive, until
+from tests.factories.processes import command_line, descendants, is_alive
+from tests.functional.outside import ENDS, Outside, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -26,7 +26,8 @@ def _product(market, code: str, persons: list[str]):
 
 
 def _contract(market, products):
-    return market.contract("matching", products, columns={code: ["months"] for code in OWNERS})
+    columns = {code: ["months"] for code in OWNERS}
+    return market.contract("matching", products, columns=columns, approval="per_run")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ import pytest
 from compute.protocol import operations
 from exchange.runner import people
 from exchange.runner.story import Deal
-from tests.functional.outside import Outside, command_line, descendants, is_alive, until
+from tests.factories.processes import command_line, descendants, is_alive
+from tests.functional.outside import Outside, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -1,14 +1,18 @@
 """matched_sum: one table of expectations, run by two real processes with full keys, against the reference."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
+from compute.engines import private_join
 from compute.engines.errors import EngineRefused, PartInvalid
+from compute.engines.paillier import cores
 from compute.engines.reference_matched import matched_sum
 from compute.protocol.operations import MATCHED_SUM
 from tests.factories.engines import Job, write_dataset
+from tests.factories.processes import command_line, descendants, is_alive
 from tests.spec.cases import VALUES, Case, Owner
 
 pytestmark = pytest.mark.engine
@@ -80,6 +84,27 @@ def test_numbers_that_can_be_checked_by_hand(tmp_path: Path) -> None:
     assert found["cells"] == [
         {"group": {}, "column": "base", "count": 20, "sum": "30.00", "mean": "1.500000", "variance": "0.250000"}
     ]
+
+
+@pytest.mark.skipif(cores.available() < 2, reason="one processor: there is nothing to share the work out to")
+def test_a_large_table_is_worked_on_by_several_processes_that_end_with_the_run(tmp_path: Path) -> None:
+    rows = private_join.WORTH_PROCESSES + 1
+    case = Case("large", (Owner(range(rows)), Owner(range(rows // 2, rows + 100), {}, VALUES)), values=("wage",))
+    job = job_of(tmp_path, case)
+    runs = [job.start(rank) for rank in range(2)]
+    helpers: list[set[int]] = [set(), set()]
+    while not all(run.is_finished() for run in runs):
+        for run, seen in zip(runs, helpers, strict=True):
+            seen |= {pid for pid in descendants(run.pid) if b"spawn_main" in command_line(pid)}
+        time.sleep(0.05)
+
+    found = job.engine.open([run.part() for run in runs], job=job.job, request=job.request).describe()
+
+    datasets = [path for path in job.datasets if path]
+    assert found == matched_sum(parameters=job.parameters, datasets=datasets, min_group=case.min_group)
+    assert len(found["cells"]) == 1
+    assert all(len(seen) >= 2 for seen in helpers)
+    assert not any(is_alive(pid) for seen in helpers for pid in seen)
 
 
 def test_a_part_alone_or_of_another_run_opens_to_nothing(tmp_path: Path) -> None:
