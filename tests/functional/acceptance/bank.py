@@ -136,7 +136,8 @@ class Bank:
     def unreleased(self) -> str:
         """The commitment of a card that reads one column out, which no agency has released."""
         other = json.loads(json.dumps(self.card))
-        other["features"][0]["points"] = [0, 0, 100]
+        first = other["features"][0]
+        first["points"] = [*(0 for _ in first["cuts"]), 100]
         return self._models("bank", "card", "card.json", card=other)
 
     def ask(self):
