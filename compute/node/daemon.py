@@ -61,18 +61,15 @@ class Daemon:
                 computation=held["computation"],
                 verb="fail",
                 body={"task": held["task"], "fencing_token": held["fencing_token"]},
-                report=reports.ended(
+                report=reports.RunFacts(
                     keys=self.node.keys,
                     job=job,
                     party=party,
                     card=self.node.launcher.card(job["engine"]),
                     min_group=int(job["min_group"]),
-                    outcome="failed",
-                    code="RUN_INTERRUPTED",
-                    stage="run",
                     started=now,
                     finished=now,
-                ),
+                ).ended(outcome="failed", code="RUN_INTERRUPTED", stage="run"),
             )
 
     def run(self, *, on_ready: Callable[[], None] | None = None) -> None:

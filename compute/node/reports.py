@@ -13,6 +13,7 @@ from ledger.proofs import statements
 
 Document = dict[str, Any]
 GATE_RULE = "fixed blocks"  # where no dataset of this node was judged
+Maker = Callable[[int, str | None], Document]  # the store gives a report its place in the chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,126 +32,65 @@ def usage_of(request: Mapping[str, Any], *, terms: Mapping[str, Any]) -> Usage:
     return Usage(terms["metering"]["unit"], operations.quantity(request, terms=terms))
 
 
-def completed(
-    *,
-    keys: KeyFile,
-    job: Mapping[str, Any],
-    party: Mapping[str, Any],
-    card: EngineCard,
-    min_group: int,
-    sealed: bytes,
-    started: datetime,
-    finished: datetime,
-    program: str | None = None,
-    gate: Mapping[str, Any] | None = None,
-    usage: Usage = ONE_CALL,
-    notices: Mapping[str, Any] | None = None,
-) -> Callable[[int, str | None], Document]:
-    """A maker of the report of a finished run; the store gives it its place in the chain."""
-    part = {"digest": hashlib.sha256(sealed).hexdigest(), "size_bytes": len(sealed), "suite": sealing.SUITE}
-    return _maker(
-        keys=keys,
-        job=job,
-        party=party,
-        card=card,
-        min_group=min_group,
-        outcome="completed",
-        code=None,
-        stage="delivery",
-        part=part,
-        started=started,
-        finished=finished,
-        program=program,
-        gate=gate,
-        usage=usage,
-        notices=notices,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What the report of a run says however the run ended.
 
+    Args:
+        party: this node's line of the job; card: the engine's, as it is printed; min_group: the k that was applied.
+        program: digest of what was computed; gate: its verdict; both None where it did not come to that.
+    """
 
-def ended(
-    *,
-    keys: KeyFile,
-    job: Mapping[str, Any],
-    party: Mapping[str, Any],
-    card: EngineCard,
-    min_group: int,
-    outcome: str,
-    code: str,
-    stage: str,
-    started: datetime,
-    finished: datetime,
-    program: str | None = None,
-    gate: Mapping[str, Any] | None = None,
-    usage: Usage = ONE_CALL,
-) -> Callable[[int, str | None], Document]:
-    """A maker of the report of a refused or failed run: units 0, no part, and only a code for a reason."""
-    return _maker(
-        keys=keys,
-        job=job,
-        party=party,
-        card=card,
-        min_group=min_group,
-        outcome=outcome,
-        code=code,
-        stage=stage,
-        part=None,
-        started=started,
-        finished=finished,
-        program=program,
-        gate=gate,
-        usage=usage,
-    )
+    keys: KeyFile
+    job: Mapping[str, Any]
+    party: Mapping[str, Any]
+    card: EngineCard
+    min_group: int
+    started: datetime
+    finished: datetime
+    program: str | None = None
+    gate: Mapping[str, Any] | None = None
+    usage: Usage = ONE_CALL
 
-
-def _maker(
-    *,
-    keys: KeyFile,
-    job: Mapping[str, Any],
-    party: Mapping[str, Any],
-    card: EngineCard,
-    min_group: int,
-    outcome: str,
-    code: str | None,
-    stage: str,
-    part: Mapping[str, Any] | None,
-    started: datetime,
-    finished: datetime,
-    program: str | None = None,
-    gate: Mapping[str, Any] | None = None,
-    usage: Usage = ONE_CALL,
-    notices: Mapping[str, Any] | None = None,
-) -> Callable[[int, str | None], Document]:
-    data = party["dataset"] is not None
-    datasets = [{"dataset": party["dataset"], "commitment": party["dataset_commitment"]}] if data else []
-
-    def make(sequence: int, previous: str | None) -> Document:
-        report = documents.execution_report(
-            job=job,
-            organization=party["organization"],
-            rank=party["rank"],
-            sequence=sequence,
-            previous=previous,
-            outcome=outcome,
-            code=code,
-            stage=stage,
-            engine={
-                "id": card.id,
-                "protocol": card.protocol,
-                "adversary_model": card.adversary_model,
-                "transport": documents.TRANSPORT,
-                "software": dict(card.software),
-            },
-            gate=gate or {"tier": 1, "min_group": max(operations.MINIMUM_GROUP, min_group), "rule": GATE_RULE},
-            datasets=datasets,
-            part=part,
-            learned=list(card.learned) if outcome == "completed" else [],
-            started=started,
-            finished=finished,
-            program=program,
-            unit=usage.unit,
-            quantity=usage.quantity,
-            notices=notices,
+    def completed(self, *, sealed: bytes, notices: Mapping[str, Any] | None = None) -> Maker:
+        """The report of a finished run."""
+        part = {"digest": hashlib.sha256(sealed).hexdigest(), "size_bytes": len(sealed), "suite": sealing.SUITE}
+        learned = list(self.card.learned)
+        return self._maker(
+            outcome="completed", code=None, stage="delivery", part=part, learned=learned, notices=notices
         )
-        return statements.sign(report, key=keys.document, created=shapes.write_time(finished))
 
-    return make
+    def ended(self, *, outcome: str, code: str, stage: str) -> Maker:
+        """The report of a refused or failed run: units 0, no part, and only a code for a reason."""
+        return self._maker(outcome=outcome, code=code, stage=stage, part=None, learned=[])
+
+    def _maker(self, **ending: Any) -> Maker:
+        name, commitment = self.party["dataset"], self.party["dataset_commitment"]
+        gate = {"tier": 1, "min_group": max(operations.MINIMUM_GROUP, self.min_group), "rule": GATE_RULE}
+
+        def make(sequence: int, previous: str | None) -> Document:
+            report = documents.execution_report(
+                job=self.job,
+                organization=self.party["organization"],
+                rank=self.party["rank"],
+                sequence=sequence,
+                previous=previous,
+                engine={
+                    "id": self.card.id,
+                    "protocol": self.card.protocol,
+                    "adversary_model": self.card.adversary_model,
+                    "transport": documents.TRANSPORT,
+                    "software": dict(self.card.software),
+                },
+                gate=self.gate or gate,
+                datasets=[] if name is None else [{"dataset": name, "commitment": commitment}],
+                started=self.started,
+                finished=self.finished,
+                program=self.program,
+                unit=self.usage.unit,
+                quantity=self.usage.quantity,
+                **ending,
+            )
+            return statements.sign(report, key=self.keys.document, created=shapes.write_time(self.finished))
+
+        return make

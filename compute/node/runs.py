@@ -372,20 +372,18 @@ def _deliver(run: Run, part: bytes, *, notices: Document | None) -> None:
             "sealed_part": base64.b64encode(sealed).decode(),
             "events": run.untold,
         },
-        report=reports.completed(
+        report=reports.RunFacts(
             keys=node.keys,
             job=case.job,
             party=case.party,
             card=node.launcher.card(case.job["engine"]),
             min_group=_min_group(run),
-            sealed=sealed,
             started=run.started,
             finished=node.clock(),
             program=run.program,
             gate=_gate(run),
-            notices=notices,
             usage=reports.usage_of(case.request, terms=case.terms),
-        ),
+        ).completed(sealed=sealed, notices=notices),
     )
 
 
@@ -409,19 +407,20 @@ def _report_end(run: Run, bundle: Any, *, code: str) -> None:
         computation=run.computation,
         verb="fail" if admitted else "refuse",
         body={"task": run.task, "fencing_token": run.fencing_token, "events": run.untold},
-        report=reports.ended(
+        report=reports.RunFacts(
             keys=node.keys,
             job=job,
             party=party,
             card=card,
             min_group=int(job["min_group"]),
-            outcome="failed" if admitted else "refused",
-            code=code,
-            stage=run.stage if admitted or case is None else "admission",
             started=run.started,
             finished=node.clock(),
             program=run.program,
             gate=_gate(run) if case is not None and case.verdict is not None else None,
+        ).ended(
+            outcome="failed" if admitted else "refused",
+            code=code,
+            stage=run.stage if admitted or case is None else "admission",
         ),
     )
 
