@@ -258,11 +258,6 @@ def run(args: Arguments) -> None:
     service.run(configuration.load(args.home), verbose=args.verbose)
 
 
-def run_relay(args: Arguments) -> None:
-    """relay: a blind relay, until Ctrl-C; needs no node directory."""
-    relay.run(args.host, args.port, relay.Limits(idle_seconds=args.idle_seconds))
-
-
 def show_journal(args: Arguments) -> None:
     """journal: check the whole chain, then show the last lines."""
     connection = _store(configuration.load(args.home)).connection()
@@ -481,15 +476,7 @@ def _parser() -> argparse.ArgumentParser:
     command(policy, "update", policy_update, "follow the exchange's new keys / 跟随交易所的新密钥")
     command(top, "pause", pause, "stop everything / 暂停", paused=True)
     command(top, "resume", pause, "allow again / 恢复", paused=False)
-    joined = command(top, "relay", run_relay, "join parties that cannot meet / 为无法直连的各方中继")
-    joined.add_argument("--host", default="127.0.0.1", help="where to listen / 监听地址")
-    joined.add_argument("--port", type=int, default=21090, help="port / 端口")
-    joined.add_argument(
-        "--idle-seconds",
-        type=float,
-        default=relay.Limits().idle_seconds,
-        help="hang up after so much silence in one direction / 单方向静默多少秒后断开",
-    )
+    relay.add(command, top)
     command(top, "run", run, "run the node / 运行节点").add_argument("--verbose", action="store_true")
     witness = family("witness", "cosign the exchange's log / 见证交易所日志")
     enabled = command(witness, "enable", witness_enable, "become a witness / 成为见证方")

@@ -11,12 +11,14 @@ Bounded: connections in all and for each address and token, a time to say hello,
 Standard library and asyncio only.
 """
 
+import argparse
 import asyncio
 import contextlib
 import logging
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from compute.node import streams
 
@@ -27,6 +29,7 @@ TOKEN_BYTES = 32
 LISTEN, DIAL = b"L", b"D"
 HELLO_BYTES = len(MAGIC) + 1 + TOKEN_BYTES
 JOINED = b"\x01"
+IDLE_SECONDS = 1_800.0  # an engine may read and sort for long before its next word
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Limits:
     hello_seconds: float = 5.0
     parked_seconds: float = 120.0
     dial_seconds: float = 10.0
-    idle_seconds: float = 1_800.0  # an engine may read and sort for long before its next word
+    idle_seconds: float = IDLE_SECONDS
 
 
 @dataclass(eq=False, slots=True)
@@ -152,12 +155,26 @@ class Relay:
             other.joined.set()
 
 
-def run(host: str, port: int, limits: Limits | None = None) -> None:
-    """Serve until interrupted."""
+def add(command: Callable[..., argparse.ArgumentParser], top: Any) -> None:
+    """Add the command to the node's parser."""
+    made = command(top, "relay", run, "join parties that cannot meet / 为无法直连的各方中继")
+    made.add_argument("--host", default="127.0.0.1", help="where to listen / 监听地址")
+    made.add_argument("--port", type=int, default=21090, help="port / 端口")
+    made.add_argument(
+        "--idle-seconds",
+        type=float,
+        default=IDLE_SECONDS,
+        help="hang up after so much silence in one direction / 单方向静默多少秒后断开",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """relay: a blind relay, until Ctrl-C; needs no node directory."""
+    limits = Limits(idle_seconds=args.idle_seconds)
 
     async def serve() -> None:
-        async with Relay(limits).serving(host, port) as found:
-            log.warning("relaying at %s:%s", host, found)
+        async with Relay(limits).serving(args.host, args.port) as found:
+            log.warning("relaying at %s:%s", args.host, found)
             await asyncio.Event().wait()
 
     with contextlib.suppress(KeyboardInterrupt):

@@ -66,17 +66,26 @@ class Process:
     def is_running(self) -> bool:
         return self.popen is not None and self.popen.poll() is None
 
-    def stop(self) -> None:
-        """Ask it to stop, then after a while make it."""
-        if self.popen is None or self.popen.poll() is not None:
+    def ask_to_stop(self) -> None:
+        """Send the stop signal, and do not wait."""
+        if self.popen is not None and self.popen.poll() is None:
+            self.popen.send_signal(self.stop_signal)
+
+    def end(self) -> None:
+        """Wait until one that was asked to stop has ended; after a while make it."""
+        if self.popen is None:
             return
-        self.popen.send_signal(self.stop_signal)
         try:
             self.popen.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.popen.pid, signal.SIGKILL)
             self.popen.wait(5)
+
+    def stop(self) -> None:
+        """Ask it to stop, then after a while make it."""
+        self.ask_to_stop()
+        self.end()
 
     def _in_child(self) -> None:
         os.setsid()
@@ -96,6 +105,7 @@ class Supervisor:
         self._logs = logs
         self._say = say
         self.processes: list[Process] = []
+        self._servers = 0  # how many of them the rest needs: those that were started first
 
     def start(self, *batch: Process) -> None:
         """Start a batch side by side and return once each is ready.
@@ -108,6 +118,8 @@ class Supervisor:
 
     def launch(self, *batch: Process) -> None:
         """Start a batch side by side and return at once; `wait` for it before using it."""
+        if not self.processes:
+            self._servers = len(batch)
         for process in batch:
             process.start(log=self._logs / f"{process.name}.log")
             self.processes.append(process)
@@ -140,9 +152,12 @@ class Supervisor:
         return next((process for process in self.processes if not process.is_running()), None)
 
     def stop(self) -> None:
-        """Stop everything in reverse order of starting."""
-        for process in reversed(self.processes):
-            process.stop()
+        """Stop everything: what was started first (databases, broker, chain) after all the rest has ended."""
+        for wave in (self.processes[self._servers :], self.processes[: self._servers]):
+            for process in wave:
+                process.ask_to_stop()
+            for process in wave:
+                process.end()
         self.processes.clear()
 
 

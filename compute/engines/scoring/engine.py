@@ -142,7 +142,7 @@ class CreditScoring(Engine):
         if card is not None:
             check_card(card, context)
         greeting.check_jobs(context, mesh)
-        key = greeting.job_key(context, mesh, ranks=[REQUESTER, *parties.agencies(context)])
+        key = parties.job_key(context, mesh, meta)
         shift = _shift(context, mesh, None if card is None else int(card.document["shift"]))
         world = parties.greet(context, mesh, meta, cuts=_cuts(context), shift=shift)
         context.progress("match", 20)
@@ -159,31 +159,24 @@ class CreditScoring(Engine):
         return {"places": base64.b64encode(places.tobytes()).decode()}
 
     def _compute(self, context: StageContext, mesh: link.Mesh) -> dict[str, Any]:
-        from compute.engines import loading, spu_links
+        from compute.engines import loading
         from compute.engines.scoring import circuits, parties, sharing
 
         meta = None if context.dataset is None else loading.load_meta(context.dataset)
         if meta is not None:
             self.check(context.parameters, {context.rank: meta}, min_group=context.k)
-        model, key = kept_model(context), b""
+        model = kept_model(context)
         if meta is not None and model is None:
             kept.check_released(kept.directory(context), context.parameters["model"]["commitment"])
         greeting.check_jobs(context, mesh)
-        if meta is not None:
-            key = greeting.job_key(context, mesh, ranks=[REQUESTER, *parties.agencies(context)])
+        key = parties.job_key(context, mesh, meta)
         shift = _shift(context, mesh, None)
         world = parties.greet(context, mesh, meta, cuts=_cuts(context), shift=shift)
         layout = world.layout
         mine = None if meta is None else parties.agency_input(context, meta, key, world, model=model)
-        context.progress("match", 20)
-        connection = spu_links.connect(context, parties.CIRCUIT_STAGE, ranks=parties.COMPUTING)
-        circuit = circuits.Circuit(connection, index=context.rank - 1)
         expected = [("keys", (world.slots,)), ("own", (layout.own, world.slots))]
         expected += [] if model else [("model", (layout.model_numbers,))]
-        parties.take_in(mesh, circuit, expected)
-        mesh.watch(spu_links.leave_as_lost(context))
-        context.progress("compute", 40)
-        found = parties.run_joins(circuit, context, world, mine)
+        circuit, found = parties.joined(context, mesh, world, mine=mine, handed_in=expected)
         if model is not None:
             circuit.received("weights", (layout.features + 1,), base64.b64decode(model.shares or ""))
             named = context.parameters["model"]

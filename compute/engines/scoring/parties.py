@@ -260,6 +260,36 @@ def drawn(size: int) -> Int64:
     return (np.frombuffer(secrets.token_bytes(8 * size), "<u8") >> np.uint64(64 - HASH_BITS)).astype(np.int64)
 
 
+def job_key(context: StageContext, mesh: link.Mesh, meta: DatasetMeta | None) -> bytes:
+    """The key of requester and agencies for this job; empty at a compute party, which has none."""
+    return b"" if meta is None else greeting.job_key(context, mesh, ranks=[REQUESTER, *agencies(context)])
+
+
+def joined(
+    context: StageContext,
+    mesh: link.Mesh,
+    world: World,
+    *,
+    mine: tuple[Int64, Int64] | None,
+    handed_in: Sequence[tuple[str, tuple[int, ...]]],
+) -> tuple[circuits.Circuit, list[str]]:
+    """A computing party's circuit with the requester's inputs taken in and every agency joined to its slots.
+
+    Args:
+        mine: keys and columns of this party, where it is an agency; handed_in: names and shapes of the inputs.
+    Returns: the circuit, and the names of the joins' shared results in order.
+    """
+    from compute.engines import spu_links  # loads the library: not at the requester, who does without
+
+    context.progress("match", 20)
+    connection = spu_links.connect(context, CIRCUIT_STAGE, ranks=COMPUTING)
+    circuit = circuits.Circuit(connection, index=context.rank - 1)
+    take_in(mesh, circuit, handed_in)
+    mesh.watch(spu_links.leave_as_lost(context))
+    context.progress("compute", 40)
+    return circuit, run_joins(circuit, context, world, mine)
+
+
 def run_joins(
     circuit: circuits.Circuit, context: StageContext, world: World, mine: tuple[Int64, Int64] | None
 ) -> list[str]:

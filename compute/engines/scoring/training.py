@@ -159,7 +159,7 @@ class ModelTraining(Engine):
         meta = loading.load_meta(context.own_dataset)
         self.check(context.parameters, {REQUESTER: meta}, min_group=context.k)
         greeting.check_jobs(context, mesh)
-        key = greeting.job_key(context, mesh, ranks=[REQUESTER, *parties.agencies(context)])
+        key = parties.job_key(context, mesh, meta)
         world = parties.greet(context, mesh, meta, cuts=0, shift=0)
         _check_batch(context, world.slots)
         context.progress("match", 20)
@@ -171,28 +171,21 @@ class ModelTraining(Engine):
     def _compute(self, context: StageContext, mesh: link.Mesh) -> kept.SharedModel:
         from dataclasses import replace
 
-        from compute.engines import loading, spu_links
+        from compute.engines import loading
         from compute.engines.scoring import circuits, parties, sharing
 
         meta = None if context.dataset is None else loading.load_meta(context.dataset)
         if meta is not None:
             self.check(context.parameters, {context.rank: meta}, min_group=context.k)
-        key = b""
         greeting.check_jobs(context, mesh)
-        if meta is not None:
-            key = greeting.job_key(context, mesh, ranks=[REQUESTER, *parties.agencies(context)])
+        key = parties.job_key(context, mesh, meta)
         world = parties.greet(context, mesh, meta, cuts=0, shift=0)
         _check_batch(context, world.slots)
         model = _scaling(context, meta)
         mine = None if meta is None else parties.agency_input(context, meta, key, world, model=model)
-        context.progress("match", 20)
-        connection = spu_links.connect(context, parties.CIRCUIT_STAGE, ranks=parties.COMPUTING)
-        circuit = circuits.Circuit(connection, index=context.rank - 1)
         layout, slots = world.layout, (world.slots,)
-        parties.take_in(mesh, circuit, [("keys", slots), ("own", (layout.own, *slots)), ("label", slots)])
-        mesh.watch(spu_links.leave_as_lost(context))
-        context.progress("compute", 40)
-        found = parties.run_joins(circuit, context, world, mine)
+        expected = [("keys", slots), ("own", (layout.own, *slots)), ("label", slots)]
+        circuit, found = parties.joined(context, mesh, world, mine=mine, handed_in=expected)
         own = ["own"] if layout.own else []
         program = circuits.with_own(circuits.train(layout, _descent(context.parameters)), layout)
         circuit.run(program, ["label", *own, *found], ["weights"])

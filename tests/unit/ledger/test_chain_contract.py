@@ -234,7 +234,8 @@ def test_a_voided_statement_stops_grant_and_meter(contract, provider):
     signature = bytes.fromhex(typed_data.sign(digest, key=provider.chain)[2:])
     web3 = contract.backend._web3
     sender = {"from": web3.eth.accounts[0]}
-    functions.void_by_signature(provider.chain_address, bytes.fromhex(TERMS), signature).transact(sender)
+    sent = functions.void_by_signature(provider.chain_address, bytes.fromhex(TERMS), signature).transact(sender)
+    web3.eth.wait_for_transaction_receipt(sent)
 
     assert contract.backend.is_voided(contract.address, signer=provider.chain_address, digest=TERMS)
     signed = record_call("grant", contract.signed_grant(provider.chain))
