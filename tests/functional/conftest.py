@@ -30,6 +30,15 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+@pytest.fixture(autouse=True)
+def _closed_windows(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No window outlives a test of the server in this process: it would go on asking it, where there is no database."""
+    yield
+    if {"live_server", "browser"} <= set(request.fixturenames):
+        for context in request.getfixturevalue("browser").contexts:
+            context.close()
+
+
 @pytest.fixture
 def scene(transactional_db, settings, monkeypatch) -> pages.Scene:
     settings.ACCOUNT_EMAIL_VERIFICATION = "none"

@@ -314,6 +314,7 @@ def test_nothing_of_the_demo_outlives_it(tmp_path_factory, number):
             [sys.executable, "-m", "exchange.runner", "demo"],
             cwd=embedded.PROJECT, env={**kept, "RUN_DIR": str(directory / "run")},
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
         )  # fmt: skip
     try:
         until(log.read_text, lambda text: "first page at" in text or demo.poll() is not None)
@@ -325,7 +326,9 @@ def test_nothing_of_the_demo_outlives_it(tmp_path_factory, number):
         os.kill(demo.pid, number)
         code = demo.wait(30)
     finally:
-        demo.poll() is None and demo.kill()
+        if demo.poll() is None:
+            demo.kill()
+            demo.wait()
 
     until(lambda: [command_line(pid) for pid in family if is_alive(pid)], lambda left: not left, seconds=20)
     assert code == (0 if number == signal.SIGINT else -signal.SIGKILL)

@@ -43,7 +43,8 @@ class Bank:
 
     Args:
         cards: public keys of notice cards, by the applicant's number.
-        operation: what computes the scores. agencies: over whose columns; its tables are named after the operation.
+        operation: what computes the scores. agencies: over whose columns; its tables are named
+            after the operation, and its persons are its own, because a withdrawn consent stays withdrawn.
     """
 
     def __init__(self, market, *, cards=None, operation="credit_scoring", agencies=AGENCIES):
@@ -52,7 +53,9 @@ class Bank:
         urn = market.story.organizations
         self.recipient = f"{urn['bank']['urn']} {PURPOSE}"
         self.others = [self.recipient, f"{urn['bank']['urn']} marketing", f"{urn['civil']['urn']} {PURPOSE}"]
-        self.persons = [one.person_id for one in people.city((("990102", "西岭区", 1.0),), count=60, seed=42)]
+        self.persons = [
+            one.person_id for one in people.city((("990102", "西岭区", 1.0),), count=60, seed=sum(operation.encode()))
+        ]
         self.applicants = self.persons[:APPLICANTS]
         products = {}
         for code in agencies:
