@@ -12,8 +12,12 @@ import sys
 
 import tests.benchmarks as here
 
+_ALONE = "--alone"
+
 
 def main(names: list[str]) -> int:
+    if names[:1] == [_ALONE]:
+        return _measure(names[1])
     known = sorted(module.name for module in pkgutil.iter_modules(here.__path__) if not module.name.startswith("_"))
     chosen = {name: [one for one in known if one == name or one.startswith(f"{name}_")] for name in names}
     unknown = [name for name, found in chosen.items() if not found]
@@ -21,11 +25,14 @@ def main(names: list[str]) -> int:
         print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
     wanted = [one for found in chosen.values() for one in found] or known
-    if names != wanted or len(wanted) > 1:
-        commands = [[sys.executable, "-m", here.__name__, name] for name in wanted]
-        return max(subprocess.run(command, check=False).returncode for command in commands)
-    print(f"\n{names[0]}")
-    for what, figure in importlib.import_module(f"{here.__name__}.{names[0]}").run():
+    commands = [[sys.executable, "-m", here.__name__, _ALONE, name] for name in wanted]
+    return max(subprocess.run(command, check=False).returncode for command in commands)
+
+
+def _measure(name: str) -> int:
+    """Run one module in this process, whatever others begin with its name."""
+    print(f"\n{name}")
+    for what, figure in importlib.import_module(f"{here.__name__}.{name}").run():
         print(f"  {what:<72}{figure}", flush=True)
     return 0
 
