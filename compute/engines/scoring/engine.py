@@ -83,11 +83,11 @@ class CreditScoring(Engine):
                 "Only sealed shares and sealed notices, whose number tells the magnitude of the number of applicants.",
             ),
         ),
-        cost_zh="各方行数之和的排序两遍，加上每个申请人每个特征的比较；两核机器（四方共用且繁忙）上，"
-        "十万申请人对三个各十万人的机构约五分半钟、每方2GB。",
+        cost_zh="各方行数之和的排序两遍，加上每个申请人每个特征的比较；两核机器（四方共用）上，"
+        "十万申请人对三个各十万人的机构约三分二十秒、每方2GB。",
         cost_en="Two sorts of all parties' rows, then comparisons for each applicant and feature; 100,000 applicants "
-        "against three agencies of 100,000 took five and a half minutes and 2 GB a party on a busy two-core machine "
-        "shared by all.",
+        "against three agencies of 100,000 took three minutes and twenty seconds and 2 GB a party on a two-core "
+        "machine shared by all.",
     )
 
     def check(self, parameters: Mapping[str, Any], metas: Mapping[int, DatasetMeta], *, min_group: int) -> None:
