@@ -152,9 +152,8 @@ class Stack:
         web = wanted.get("web", self.web_port)
         self.ports = {"web": supervisor.free_ports(1, start=web)[0]}
         self.ports["chain"] = supervisor.free_ports(1, start=wanted.get("chain", 18545))[0]
-        self.ports["engines"] = supervisor.free_ports(_ENGINE_PORTS, start=wanted.get("engines", self._engine_ports()))[
-            0
-        ]
+        engines = wanted.get("engines", self._engine_ports())
+        self.ports["engines"] = supervisor.free_ports(_ENGINE_PORTS, start=engines)[0]
         self.ports["witnesses"] = supervisor.free_ports(6, start=wanted.get("witnesses", 21100))[0]
         path.write_text(json.dumps(self.ports))
 

@@ -105,7 +105,7 @@ class Supervisor:
         self._logs = logs
         self._say = say
         self.processes: list[Process] = []
-        self._servers = 0  # how many of them the rest needs: those that were started first
+        self._servers: int | None = None  # how many of them the rest needs: the first batch, which may be empty
 
     def start(self, *batch: Process) -> None:
         """Start a batch side by side and return once each is ready.
@@ -118,7 +118,7 @@ class Supervisor:
 
     def launch(self, *batch: Process) -> None:
         """Start a batch side by side and return at once; `wait` for it before using it."""
-        if not self.processes:
+        if self._servers is None:
             self._servers = len(batch)
         for process in batch:
             process.start(log=self._logs / f"{process.name}.log")
@@ -159,6 +159,7 @@ class Supervisor:
             for process in wave:
                 process.end()
         self.processes.clear()
+        self._servers = None
 
 
 def socket_answers(path: Path) -> Callable[[], bool]:

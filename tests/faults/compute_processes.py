@@ -128,9 +128,8 @@ def _relay_cut(world: World, *, low: float, high: float) -> Verdict:
     world.agree(relay=relay.address, walled=True)
     world.wait(world.ask(), "released")  # it does work through the relay
     part = world.rng.uniform(low, high)
-    for _ in range(
-        5
-    ):  # runs differ in how often a peer dials: one that came through with fewer bytes is the next measure
+    # Runs differ in how often a peer dials: one that came through with fewer bytes is the next measure.
+    for _ in range(5):
         whole = len(relay.seen)
         if not whole:
             raise Broken("nothing went through the relay")

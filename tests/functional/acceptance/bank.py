@@ -11,8 +11,8 @@ from compute.engines import reference_models
 from compute.engines.scoring import consents, engine
 from compute.protocol import operations
 from exchange.runner import people
+from tests.functional.acceptance.borrowers import COMPARED, FOREVER, PURPOSE
 
-FOREVER, PURPOSE = 99991231, "credit_risk_statistics"
 AGENCIES = ("fund-a", "civil", "social")
 FEATURES = {"fund-a": ["monthly", "months"], "civil": ["married_years", "spouse_income"], "social": ["gaps", "paid"]}
 BOUNDS = {"monthly": 20_000, "months": 480, "married_years": 80, "spouse_income": 100_000, "gaps": 24, "paid": 480}
@@ -35,7 +35,6 @@ CARD = {
         {"column": "amount", "cuts": [200_000], "points": [10, -25], "absent": 0},
     ],
 }
-COMPARED = {"level": "plaintext_after_compare"}
 
 
 class Bank:
